@@ -1,0 +1,81 @@
+//! The system calls that std and nix do not offer: the only file of this crate with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Named};
+
+use crate::signal::Signal;
+
+/// Whether SIGPIPE was ignored when this process was started, before Rust's runtime ignored it.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Looks at SIGPIPE before `main`, and so before Rust's runtime changes it.
+extern "C" fn look_at_sigpipe() {
+    // SAFETY: zeroed is a valid `sigaction`; with a null action the call only fills `now`.
+    let ignored = unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut now);
+        now.sa_sigaction == libc::SIG_IGN
+    };
+    SIGPIPE_WAS_IGNORED.store(ignored, Ordering::Relaxed);
+}
+
+// SAFETY: the loader calls each pointer in `.init_array` once, before `main`; the function
+// needs no runtime.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = look_at_sigpipe;
+
+/// Makes the command start with the signal mask of this moment and the SIGPIPE disposition that
+/// we were started with.
+pub fn pass_signals_through(command: &mut Command) {
+    let mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    let restore = move || restore_signals(&mask);
+    // SAFETY: between fork and exec the closure only calls sigaction and sigprocmask, which are
+    // async-signal-safe (signal-safety(7)).
+    unsafe {
+        command.pre_exec(restore);
+    }
+}
+
+fn restore_signals(mask: &SigSet) -> io::Result<()> {
+    if SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
+        // SAFETY: SIG_IGN is no handler that could run.
+        unsafe { nix::sys::signal::signal(Named::SIGPIPE, SigHandler::SigIgn) }?;
+    }
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?;
+    Ok(())
+}
+
+/// Ends this process by `signal` with its default action, leaving no core file. Returns only
+/// where the signal does not end a process.
+pub fn die_by(signal: Signal) {
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    // SAFETY: the default action is no handler; the set is filled before it is used; raise and
+    // pthread_sigmask have no memory preconditions.
+    unsafe {
+        libc::signal(signal.number(), libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal.number());
+        libc::raise(signal.number());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Columns of the terminal behind `fd` (ioctl_tty(2), TIOCGWINSZ); `None` where it says none.
+pub fn terminal_columns(fd: &impl AsFd) -> Option<u16> {
+    // SAFETY: zeroed is a valid `winsize`, and TIOCGWINSZ writes one.
+    let columns = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        let result = libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size);
+        (result == 0).then_some(size.ws_col)?
+    };
+    (columns > 0).then_some(columns)
+}
