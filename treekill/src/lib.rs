@@ -17,7 +17,9 @@
 pub mod common;
 pub mod duration;
 pub mod exec;
+pub mod identity;
 pub mod record;
 pub mod signal;
 pub mod sys;
+pub mod table;
 pub mod words;

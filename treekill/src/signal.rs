@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn what_is_no_signal() {
-        for text in ["", "0", "-9", "32", "65", "999", "TERMX", "SIG", "RTMIN+99", "RTMAX-99", "9x"] {
+        for text in [
+            "", "0", "-9", "32", "65", "999", "TERMX", "SIG", "RTMIN+99", "RTMAX-99", "9x",
+        ] {
             assert!(text.parse::<Signal>().is_err(), "{text:?} was taken");
         }
     }

@@ -2,11 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Named};
 
@@ -78,4 +79,47 @@ pub fn terminal_columns(fd: &impl AsFd) -> Option<u16> {
         (result == 0).then_some(size.ws_col)?
     };
     (columns > 0).then_some(columns)
+}
+
+/// Clock ticks per second of `/proc/PID/stat` (sysconf(3), `_SC_CLK_TCK`).
+#[must_use]
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf only returns a number.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(0).max(1)
+}
+
+/// A descriptor of the process with this number, closed on exec (pidfd_open(2)).
+///
+/// # Errors
+/// ESRCH: no such process; EINVAL: the number of a thread; EMFILE and ENFILE; ENOSYS before
+/// Linux 5.3.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call takes two integers; a non-negative result is a new descriptor that nobody
+    // else owns.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        Ok(OwnedFd::from_raw_fd(
+            i32::try_from(fd).map_err(|_| Errno::EBADF)?,
+        ))
+    }
+}
+
+/// Sends a signal to the process that a pidfd holds (pidfd_send_signal(2)).
+///
+/// # Errors
+/// EPERM: not ours to signal; ESRCH: dead and reaped.
+pub fn pidfd_send_signal(fd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open for the length of the call, and a null siginfo is allowed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            fd.as_raw_fd(),
+            signal.number(),
+            no_info,
+            0,
+        )
+    };
+    Errno::result(result).map(drop)
 }

@@ -1,0 +1,255 @@
+//! All processes in one pass over `/proc/*/stat` (proc_pid_stat(5)).
+
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+
+use crate::identity::Identity;
+
+/// What one `/proc/PID/stat` says of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The process, and when it started.
+    pub identity: Identity,
+    /// Its name as the kernel keeps it: at most 15 bytes.
+    pub comm: Vec<u8>,
+    /// One letter: `R` running, `S` sleeping, `D` uninterruptible, `T` stopped, `Z` zombie, ….
+    pub state: u8,
+    /// Its parent; 0 where that is outside our PID namespace.
+    pub ppid: i32,
+    /// Its process group.
+    pub pgrp: i32,
+    /// Its session.
+    pub session: i32,
+    /// Whether it has a controlling terminal.
+    pub has_terminal: bool,
+    /// Whether it is a kernel thread.
+    pub is_kernel_thread: bool,
+}
+
+/// PF_KTHREAD of the kernel's `include/linux/sched.h`.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+impl Stat {
+    /// Reads the one line of `/proc/PID/stat`; `None` where it is not of that form.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        // The name stands in parentheses and may itself hold spaces and parentheses.
+        let open = line.iter().position(|&b| b == b'(')?;
+        let close = line.iter().rposition(|&b| b == b')')?;
+        let pid = number(line.get(..open)?.trim_ascii())?;
+        let comm = line.get(open + 1..close)?.to_vec();
+        let rest = line.get(close + 1..)?;
+        let mut fields = rest
+            .split(|b| b.is_ascii_whitespace())
+            .filter(|field| !field.is_empty());
+        let state = *fields.next()?.first()?;
+        let ppid = number(fields.next()?)?;
+        let pgrp = number(fields.next()?)?;
+        let session = number(fields.next()?)?;
+        let terminal: i32 = number(fields.next()?)?;
+        let flags: u64 = number(fields.nth(1)?)?;
+        let start = number(fields.nth(12)?)?;
+        Some(Self {
+            identity: Identity { pid, start },
+            comm,
+            state,
+            ppid,
+            pgrp,
+            session,
+            has_terminal: terminal != 0,
+            is_kernel_thread: flags & KERNEL_THREAD != 0,
+        })
+    }
+
+    /// The PID.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.identity.pid
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The folder of processes, kept open: `/proc`, or another mount of it.
+#[derive(Debug)]
+pub struct Proc {
+    folder: OwnedFd,
+}
+
+impl Proc {
+    /// Opens `/proc`.
+    ///
+    /// # Errors
+    /// Where `/proc` is not there or is no procfs mount.
+    pub fn open() -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = open("/proc", flags, Mode::empty())?;
+        let proc = Self { folder };
+        proc.stat_of("self").map(|_| proc).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::Unsupported, "no process information there")
+        })
+    }
+
+    /// What the process with this number looks like now; `None` where there is none.
+    #[must_use]
+    pub fn stat(&self, pid: i32) -> Option<Stat> {
+        self.stat_of(&pid.to_string())
+    }
+
+    fn stat_of(&self, name: &str) -> Option<Stat> {
+        let mut line = Vec::new();
+        self.read_into(&format!("{name}/stat"), &mut line).ok()?;
+        Stat::parse(&line)
+    }
+
+    /// Reads a file below `/proc` into `out`, which is emptied first.
+    ///
+    /// # Errors
+    /// As open(2) and read(2): no such process, no permission.
+    pub fn read_into(&self, path: &str, out: &mut Vec<u8>) -> io::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let fd = openat(&self.folder, path, flags, Mode::empty())?;
+        out.clear();
+        std::fs::File::from(fd).read_to_end(out).map(drop)
+    }
+
+    /// All processes as they are now, in one pass.
+    ///
+    /// # Errors
+    /// Where the folder itself cannot be listed. A process that ends meanwhile is left out.
+    pub fn table(&self) -> io::Result<Table> {
+        let mut stats = HashMap::new();
+        let mut buffer = vec![0; 1024];
+        for entry in std::fs::read_dir(Path::new("/proc"))? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if !name.starts_with(|c: char| c.is_ascii_digit()) {
+                continue;
+            }
+            if let Some(stat) = self.quick_stat(name, &mut buffer) {
+                stats.insert(stat.pid(), stat);
+            }
+        }
+        Ok(Table { stats })
+    }
+
+    /// One open, one read, one close: the line is short, and this runs once per process.
+    fn quick_stat(&self, name: &str, buffer: &mut [u8]) -> Option<Stat> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let path = format!("{name}/stat");
+        let fd = openat(&self.folder, path.as_str(), flags, Mode::empty()).ok()?;
+        let length = nix::unistd::read(&fd, buffer).ok()?;
+        Stat::parse(buffer.get(..length)?)
+    }
+}
+
+/// All processes at one moment, by PID.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    stats: HashMap<i32, Stat>,
+}
+
+impl Table {
+    /// The process with this number.
+    #[must_use]
+    pub fn get(&self, pid: i32) -> Option<&Stat> {
+        self.stats.get(&pid)
+    }
+
+    /// The process itself, and not another one that has its number by now.
+    #[must_use]
+    pub fn find(&self, identity: Identity) -> Option<&Stat> {
+        self.get(identity.pid)
+            .filter(|stat| stat.identity == identity)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Stat> {
+        self.stats.values()
+    }
+
+    /// The parents above `pid`, nearest first, as far as our PID namespace shows them.
+    #[must_use]
+    pub fn ancestors(&self, pid: i32) -> Vec<i32> {
+        let mut chain = Vec::new();
+        let mut at = pid;
+        while let Some(parent) = self.get(at).map(|stat| stat.ppid) {
+            // A parent that ended between two reads can make a loop of numbers.
+            if parent <= 0 || chain.contains(&parent) {
+                break;
+            }
+            chain.push(parent);
+            at = parent;
+        }
+        chain
+    }
+}
+
+impl FromIterator<Stat> for Table {
+    fn from_iter<I: IntoIterator<Item = Stat>>(stats: I) -> Self {
+        Self {
+            stats: stats.into_iter().map(|stat| (stat.pid(), stat)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_shift_the_fields() {
+        let line = b"42 (a) R 1 (b) S 7 40 30 34816 42 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 0 0";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!(
+            stat.identity,
+            Identity {
+                pid: 42,
+                start: 9876
+            }
+        );
+        assert_eq!(stat.comm, b"a) R 1 (b");
+        assert_eq!(
+            (stat.state, stat.ppid, stat.pgrp, stat.session),
+            (b'S', 7, 40, 30)
+        );
+        assert!(stat.has_terminal);
+        assert!(!stat.is_kernel_thread);
+    }
+
+    #[test]
+    fn what_is_no_stat_line() {
+        for line in [
+            &b""[..],
+            b"42",
+            b"42 (a",
+            b"42 (a) S",
+            b"x (a) S 1 1 1 0 0 0",
+            b"() ()",
+        ] {
+            assert_eq!(Stat::parse(line), None);
+        }
+    }
+
+    #[test]
+    fn the_table_holds_ourselves_and_our_parents() {
+        let proc = Proc::open().unwrap();
+        let table = proc.table().unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(
+            table.get(me).unwrap().identity,
+            proc.stat(me).unwrap().identity
+        );
+        assert_eq!(
+            table.ancestors(me).first(),
+            Some(&nix::unistd::getppid().as_raw())
+        );
+    }
+}
