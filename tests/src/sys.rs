@@ -1,0 +1,60 @@
+//! What a child does between fork and exec: the only file of this crate with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+/// Makes the command die with the thread that starts it (PR_SET_PDEATHSIG(2const)).
+pub(crate) fn dies_with_its_starter(command: &mut Command) {
+    // SAFETY: the closure makes one prctl call, which is async-signal-safe, and allocates nothing.
+    unsafe {
+        command.pre_exec(|| check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)));
+    }
+}
+
+/// Makes the command lead a session of its own, without a terminal.
+pub(crate) fn leads_a_session(command: &mut Command) {
+    // SAFETY: setsid is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| check(libc::setsid()));
+    }
+}
+
+/// Makes the command lead a session whose terminal is its standard input.
+pub(crate) fn leads_a_terminal(command: &mut Command) {
+    // SAFETY: setsid and ioctl are async-signal-safe; TIOCSCTTY takes a plain number.
+    unsafe {
+        command.pre_exec(|| {
+            check(libc::setsid())?;
+            check(libc::ioctl(0, libc::TIOCSCTTY, 0))
+        });
+    }
+}
+
+/// Brings the loopback interface of this network namespace up (netdevice(7), SIOCSIFFLAGS).
+pub(crate) fn bring_loopback_up() -> io::Result<()> {
+    // SAFETY: zeroed is a valid `ifreq`; both calls read and write only it, and the socket is
+    // closed before returning.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        check(socket)?;
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = libc::c_char::from_ne_bytes([*from]);
+        }
+        let up = check(libc::ioctl(socket, libc::SIOCGIFFLAGS, &raw mut request)).and_then(|()| {
+            request.ifr_ifru.ifru_flags |= i16::try_from(libc::IFF_UP).unwrap_or_default();
+            check(libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request))
+        });
+        libc::close(socket);
+        up
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
