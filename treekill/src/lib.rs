@@ -15,11 +15,15 @@
 //! output and [`words`] for standard error.
 
 pub mod common;
+pub mod describe;
 pub mod duration;
 pub mod exec;
+pub mod guard;
 pub mod identity;
 pub mod record;
 pub mod signal;
 pub mod sys;
 pub mod table;
+pub mod terminate;
+pub mod tree;
 pub mod words;

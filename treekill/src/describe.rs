@@ -1,0 +1,114 @@
+//! What people call a process: its whole name, its command line, its user.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::unistd::{Uid, User};
+
+use crate::table::{Proc, Stat};
+
+/// The kernel keeps this many bytes of a name (`TASK_COMM_LEN` less the final NUL).
+const COMM_LENGTH: usize = 15;
+
+/// A process in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its name, whole where the kernel's 15 bytes are the beginning of a longer one.
+    pub name: Vec<u8>,
+    /// Its command line with a space between arguments; empty where it has none or hides it.
+    pub cmdline: Vec<u8>,
+}
+
+/// Describes a process. One that is dying meanwhile has lost its command line.
+#[must_use]
+pub fn describe(proc: &Proc, stat: &Stat) -> Description {
+    let mut raw = Vec::new();
+    let _ = proc.read_into(&format!("{}/cmdline", stat.pid()), &mut raw);
+    Description {
+        name: whole_name(stat, &raw),
+        cmdline: joined(&raw),
+    }
+}
+
+/// The arguments of `/proc/PID/cmdline`, which end in NUL each, as one line.
+fn joined(raw: &[u8]) -> Vec<u8> {
+    let end = raw.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1);
+    raw.iter()
+        .take(end)
+        .map(|&b| if b == 0 { b' ' } else { b })
+        .collect()
+}
+
+/// The name beyond the kernel's 15 bytes, where the program, its first arguments (a script's
+/// interpreter comes first) or its file tell how it goes on.
+fn whole_name(stat: &Stat, raw: &[u8]) -> Vec<u8> {
+    if stat.comm.len() < COMM_LENGTH {
+        return stat.comm.clone();
+    }
+    let begins_alike = |path: &[u8]| {
+        let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        name.starts_with(&stat.comm).then(|| name.to_vec())
+    };
+    raw.split(|&b| b == 0)
+        .take(3)
+        .find_map(begins_alike)
+        .or_else(|| {
+            let file = std::fs::read_link(format!("/proc/{}/exe", stat.pid())).ok()?;
+            begins_alike(file.as_os_str().as_bytes())
+        })
+        .unwrap_or_else(|| stat.comm.clone())
+}
+
+/// The effective user of a process (the second number of `Uid:` in proc_pid_status(5)).
+#[must_use]
+pub fn user_of(proc: &Proc, pid: i32) -> Option<u32> {
+    let mut status = Vec::new();
+    proc.read_into(&format!("{pid}/status"), &mut status).ok()?;
+    let line = status
+        .split(|&b| b == b'\n')
+        .find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let effective = std::str::from_utf8(line).ok()?.split_whitespace().nth(1)?;
+    effective.parse().ok()
+}
+
+/// The name of a user, or its number where it has none.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}
+
+/// The user with this name or number; `None` where there is no such name.
+#[must_use]
+pub fn user_number(name: &str) -> Option<u32> {
+    name.parse()
+        .ok()
+        .or_else(|| Some(User::from_name(name).ok()??.uid.as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_become_one_line() {
+        assert_eq!(joined(b"a\0b c\0\0"), b"a b c");
+        assert_eq!(joined(b"a\0\0b\0"), b"a  b");
+        assert_eq!(joined(b""), b"");
+    }
+
+    #[test]
+    fn we_know_ourselves() {
+        let proc = Proc::open().unwrap();
+        let me = proc.stat(nix::unistd::getpid().as_raw()).unwrap();
+        let first = std::env::args().next().unwrap();
+        assert!(describe(&proc, &me).cmdline.starts_with(first.as_bytes()));
+        assert!(first.ends_with(&String::from_utf8(describe(&proc, &me).name).unwrap()));
+        assert_eq!(
+            user_of(&proc, me.pid()),
+            Some(nix::unistd::geteuid().as_raw())
+        );
+        assert_eq!(user_number(&user_name(0)), Some(0));
+    }
+}
