@@ -20,6 +20,7 @@ pub mod duration;
 pub mod exec;
 pub mod guard;
 pub mod identity;
+pub mod pidfile;
 pub mod record;
 pub mod signal;
 pub mod sys;
