@@ -41,6 +41,7 @@
 
 pub mod namespace;
 pub mod needs;
+pub mod packaging;
 pub mod process;
 mod running;
 mod sys;
