@@ -20,7 +20,7 @@
 //! In that world a test starts servers as [`Running`], which end with their guard; runs a tool to
 //! its end with [`Tool`], which yields a readable [`Ran`]; types into programs through a
 //! [`Terminal`]; looks at processes with [`process`]; and waits with [`wait_until`]. What is not
-//! installed is asked for with [`needs!`](crate::needs).
+//! installed is asked for with [`needs!`](crate::needs!).
 //!
 //! ```no_run
 //! use testkit::{Running, Tool, free_port, in_namespace, process, wait_until};

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the five tools as static release binaries and prints the folder they are in. It is a
+# target folder of its own: debug builds stay valid.
+set -euo pipefail
+
+usage() {
+    cat <<'EOF'
+usage: build.sh [CARGO_BUILD_OPTION...]
+
+Without options builds everything. The folder with the binaries is the one line on standard
+output:  PATH=$(scripts/build.sh):$PATH
+EOF
+}
+
+case ${1:-} in
+-h | --help)
+    usage
+    exit 0
+    ;;
+esac
+
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+host=$(rustc -vV | sed -n 's/^host: //p')
+# Naming the target keeps the flag away from build scripts and procedural macros.
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+    cargo build --locked --release --workspace --bins \
+    --target "$host" --target-dir target/static "$@" >&2
+printf '%s\n' "$PWD/target/static/$host/release"
