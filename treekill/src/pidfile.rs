@@ -199,7 +199,10 @@ pub enum Held {
         keeper: i32,
     },
     /// A process outside our PID namespace, whose number we cannot know.
-    Elsewhere,
+    Elsewhere {
+        /// Whether COMMAND's own lock is among what it holds; otherwise it may be just ending.
+        command: bool,
+    },
     /// No `pidlock`, but a lock of flock(2) or of an open file description.
     Foreign {
         /// The process that took it, which need not be the one that has it now.
@@ -228,7 +231,8 @@ pub fn holder(file: &File) -> io::Result<Held> {
             },
             None => Held::Changing { keeper },
         },
-        (Some(Locker::Elsewhere), _) | (None, Some(Locker::Elsewhere)) => Held::Elsewhere,
+        (Some(Locker::Elsewhere), _) => Held::Elsewhere { command: true },
+        (None, Some(Locker::Elsewhere)) => Held::Elsewhere { command: false },
         (Some(Locker::Description), _) | (None, Some(Locker::Description)) => {
             Held::Foreign { taken_by: None }
         }
