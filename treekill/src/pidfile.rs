@@ -205,7 +205,7 @@ pub enum Held {
     },
     /// No `pidlock`, but a lock of flock(2) or of an open file description.
     Foreign {
-        /// The process that took it, which need not be the one that has it now.
+        /// A process that took it and still has FILE open, where we may look.
         taken_by: Option<i32>,
     },
 }
@@ -238,11 +238,23 @@ pub fn holder(file: &File) -> io::Result<Held> {
         }
         (None, None) => match flock_taken_by(file)? {
             Some(pid) => Held::Foreign {
-                taken_by: (pid > 0).then_some(pid),
+                taken_by: has_open(pid, file)?.then_some(pid),
             },
             None => Held::Nobody,
         },
     })
+}
+
+/// Whether the process has the file open. The one that took a lock of flock(2) may be long gone
+/// (`exec 9>FILE; flock 9`), and its number another's.
+fn has_open(pid: i32, file: &File) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Ok(false);
+    };
+    Ok(descriptors
+        .filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok())
+        .any(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())))
 }
 
 /// A COMMAND that closed all descriptors, or FILE itself, has lost its own lock and still runs:
@@ -277,13 +289,7 @@ impl Locker {
 
 /// Who has a record lock on this byte that keeps others out. Our own locks do not count.
 fn locked_by(file: &File, byte: i64) -> io::Result<Option<Locker>> {
-    let mut lock = libc::flock {
-        l_type: lock_number(libc::F_WRLCK),
-        l_whence: lock_number(libc::SEEK_SET),
-        l_start: byte,
-        l_len: 1,
-        l_pid: 0,
-    };
+    let mut lock = record_lock(libc::F_WRLCK, byte);
     fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
     if i32::from(lock.l_type) == libc::F_UNLCK {
         return Ok(None);
@@ -295,14 +301,20 @@ fn locked_by(file: &File, byte: i64) -> io::Result<Option<Locker>> {
     }))
 }
 
-/// A small constant in the type that `struct flock` has for it.
-#[allow(clippy::cast_possible_truncation)]
-const fn lock_number(number: i32) -> libc::c_short {
-    number as libc::c_short
+/// A record lock on one byte, of a kind that fcntl_locking(2) knows: `F_WRLCK` or `F_UNLCK`.
+#[must_use]
+pub fn record_lock(kind: i32, byte: i64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    }
 }
 
-/// The process that took a flock(2) on this file, as `/proc/locks` (proc_locks(5)) has it: 0 where
-/// it says none; `None` where there is no such lock, or no such list.
+/// The process that took a flock(2) on this file, as `/proc/locks` (proc_locks(5)) has it; `None`
+/// where there is no such lock, or no such list.
 fn flock_taken_by(file: &File) -> io::Result<Option<i32>> {
     let metadata = file.metadata()?;
     let Ok(list) = std::fs::read_to_string("/proc/locks") else {

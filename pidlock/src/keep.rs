@@ -1,0 +1,100 @@
+//! The keeper: waits for COMMAND, and hands on to it what is sent to us.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use nix::sys::signal::{Signal as Named, kill};
+use nix::unistd::{Pid, getpgid, getpid, getsid};
+use treekill::exec::Ending;
+
+use crate::sys::{self, Arrived};
+
+/// Waits until COMMAND has ended, and says how.
+///
+/// Every signal is blocked and read one by one: none is lost, and no handler runs.
+#[must_use]
+pub(crate) fn keep(command: i32) -> Ending {
+    let mut keeper = Keeper {
+        command,
+        told_to_stop: false,
+    };
+    loop {
+        // COMMAND is our child and not reaped yet, so there is one more signal to come.
+        let ended = sys::next_signal().and_then(|arrived| keeper.take(arrived));
+        if let Some(ending) = ended {
+            return ending;
+        }
+    }
+}
+
+struct Keeper {
+    command: i32,
+    /// We were told to stop, as a job is. When COMMAND does stop then, so do we: the shell that
+    /// waits for us must see its job stopped. A COMMAND that is stopped by other means stops
+    /// alone, since nobody would think of waking us.
+    told_to_stop: bool,
+}
+
+impl Keeper {
+    /// Acts on a signal; says how COMMAND ended, if it did.
+    fn take(&mut self, arrived: Arrived) -> Option<Ending> {
+        match arrived.number {
+            libc::SIGCHLD => return self.look(),
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.told_to_stop = true,
+            libc::SIGCONT => self.told_to_stop = false,
+            _ => {}
+        }
+        if !self.has_reached_command(arrived) {
+            sys::send(self.command, arrived.number);
+        }
+        None
+    }
+
+    /// Whether a terminal sent it, which sends to a whole process group at once.
+    fn has_reached_command(&self, arrived: Arrived) -> bool {
+        let of_terminal = matches!(
+            arrived.number,
+            libc::SIGINT
+                | libc::SIGQUIT
+                | libc::SIGHUP
+                | libc::SIGWINCH
+                | libc::SIGTSTP
+                | libc::SIGTTIN
+                | libc::SIGTTOU
+                | libc::SIGCONT
+        );
+        // When a terminal closes, the leader of its session alone is told.
+        let to_leader_alone =
+            matches!(arrived.number, libc::SIGHUP | libc::SIGCONT) && getsid(None) == Ok(getpid());
+        let same_group = getpgid(Some(Pid::from_raw(self.command))) == getpgid(None);
+        arrived.from_kernel && of_terminal && same_group && !to_leader_alone
+    }
+
+    /// Looks what became of our children. As PID 1 we also reap those that others left.
+    fn look(&mut self) -> Option<Ending> {
+        let mut stopped = false;
+        while let Some((pid, status)) = sys::next_child() {
+            if pid != self.command {
+                continue;
+            }
+            if let Some(ending) = Ending::of(status) {
+                return Some(ending);
+            }
+            stopped = status.stopped_signal().is_some();
+        }
+        if stopped && self.told_to_stop {
+            self.stop_with_command();
+        }
+        None
+    }
+
+    /// Stops as COMMAND has, and wakes it when we are woken, unless that has been done.
+    fn stop_with_command(&mut self) {
+        self.told_to_stop = false;
+        // Perhaps we have been woken before we came to stop.
+        if !sys::take_pending(Named::SIGCONT) {
+            sys::stop();
+            sys::take_pending(Named::SIGCONT);
+        }
+        let _ = kill(Pid::from_raw(self.command), Named::SIGCONT);
+    }
+}
