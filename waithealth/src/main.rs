@@ -1,2 +1,36 @@
-//! x
-fn main() {}
+//! waithealth: waits until servers are healthy, is fooled by nothing, always ends in time.
+//!
+//! # Theory of operation
+//!
+//! [`cli`] reads the command line into a plan; a target that can never be right ([`target`]) is
+//! wrong usage before anything is probed. [`wait`] gives every target a thread of its own, in
+//! which [`attempts`] makes one attempt after the other with the pauses of [`pause`], and only
+//! says so when a target answers otherwise than before. The main thread sleeps until then, or
+//! until the time is up; it waits for no thread, so nothing a server or a resolver does can
+//! delay the end.
+//!
+//! An attempt has one deadline, for name look-up ([`names`]), connecting to every address
+//! ([`reach`]), and each read and write ([`wire`]). What is said over the connection is a
+//! [`probe`] per protocol; what was heard is an [`answer`].
+
+mod answer;
+mod attempts;
+mod cli;
+mod exit;
+mod field;
+mod names;
+mod pause;
+mod probe;
+mod reach;
+mod report;
+mod request;
+mod run;
+mod target;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
+mod wait;
+mod wire;
+
+fn main() -> std::process::ExitCode {
+    run::run(std::env::args_os().skip(1).collect()).into()
+}

@@ -1,0 +1,424 @@
+//! HTTP: one GET over a connection of our own, judged by status and body.
+//!
+//! ureq writes the request, reads the answer and follows redirects. The connections under it are
+//! ours: so that one deadline covers an attempt from the name look-up to the last byte of the
+//! body, Unix sockets work, and no proxy variable is ever looked at. ureq itself only comes into
+//! play when somebody has accepted the connection: polling a refused port costs a connect(2).
+
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use treekill::duration::Deadline;
+use ureq::config::RedirectAuthHeaders;
+use ureq::http::{Request as HttpRequest, Response, Uri, header};
+use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+use ureq::{Agent, Body, Error};
+
+use super::local;
+use crate::answer::Answer;
+use crate::cli::Family;
+use crate::names::Names;
+use crate::reach::{Calls, reach};
+use crate::request::Request;
+use crate::target::{HttpTarget, Peer, Route};
+use crate::tls::{Stream, Tls};
+use crate::wire::Wire;
+
+/// The longest head of an answer.
+const HEAD_MAX: usize = 64 * 1024;
+/// The longest body.
+const BODY_MAX: u64 = 1024 * 1024;
+/// How long, and how far, an unwanted body is listened to out of politeness: to hang up on a
+/// server that is still talking fills its log with resets.
+const POLITE: Duration = Duration::from_millis(50);
+const POLITE_BYTES: u64 = 64 * 1024;
+const REDIRECTS: u32 = 10;
+
+/// What all HTTP targets share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// What is asked of them.
+    pub request: Request,
+    /// Whom we trust.
+    pub tls: Tls,
+}
+
+/// An HTTP target.
+pub(crate) struct Http {
+    target: Arc<HttpTarget>,
+    family: Family,
+    shared: Arc<Shared>,
+    names: Option<Names>,
+}
+
+impl Http {
+    /// Nothing is connected yet.
+    pub(super) fn new(target: HttpTarget, family: Family, shared: &Arc<Shared>) -> Self {
+        let names = match &target.route {
+            Route::Peer(peer) => Some(Names::new(peer.clone(), family)),
+            Route::Socket(_) => None,
+        };
+        Self {
+            target: Arc::new(target),
+            family,
+            shared: Arc::clone(shared),
+            names,
+        }
+    }
+
+    /// One request; redirects and the body included it ends by the deadline.
+    pub(super) fn attempt(&mut self, deadline: Deadline) -> Answer {
+        let exchange = Exchange {
+            target: &self.target,
+            family: self.family,
+            shared: &self.shared,
+        };
+        match (&mut self.names, &self.target.route) {
+            (Some(names), _) => reach(names, deadline, |wire| exchange.run(wire)),
+            (None, Route::Socket(path)) => match local::open(path, deadline) {
+                Ok(wire) => exchange.run(wire),
+                Err(answer) => answer,
+            },
+            (None, Route::Peer(_)) => Answer::silence(),
+        }
+    }
+}
+
+/// One request over a connection that somebody has accepted.
+struct Exchange<'a> {
+    target: &'a Arc<HttpTarget>,
+    family: Family,
+    shared: &'a Arc<Shared>,
+}
+
+impl Exchange<'_> {
+    fn run(&self, wire: Wire) -> Answer {
+        let patience = Patience::until(wire.deadline);
+        let line = Line {
+            first: Mutex::new(Some(wire)),
+            target: Arc::clone(self.target),
+            family: self.family,
+            shared: Arc::clone(self.shared),
+            patience: patience.clone(),
+        };
+        let request = &self.shared.request;
+        let redirects = if request.location { REDIRECTS } else { 0 };
+        let config = Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .max_redirects(redirects)
+            .max_redirects_will_error(request.location)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .max_response_header_size(HEAD_MAX)
+            .max_idle_connections(0)
+            .user_agent(concat!("waithealth/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let agent = Agent::with_parts(config, line, Unused);
+        let answer = self.request().and_then(|request| agent.run(request));
+        match answer {
+            Ok(response) => self.judge(response, &patience),
+            Err(error) => in_words(&error),
+        }
+    }
+
+    fn request(&self) -> Result<HttpRequest<()>, Error> {
+        let Request {
+            method,
+            headers,
+            basic_auth,
+            ..
+        } = &self.shared.request;
+        let mut builder = HttpRequest::builder()
+            .method(method.clone())
+            .uri(self.target.uri.clone());
+        let given = |name: &header::HeaderName| headers.iter().any(|(given, _)| given == name);
+        let credentials = basic_auth.as_ref().or(self.target.credentials.as_ref());
+        if let Some(credentials) = credentials.filter(|_| !given(&header::AUTHORIZATION)) {
+            builder = builder.header(
+                header::AUTHORIZATION,
+                format!("Basic {}", base64(credentials.as_bytes())),
+            );
+        }
+        if !given(&header::CONNECTION) {
+            builder = builder.header(header::CONNECTION, "close");
+        }
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        Ok(builder.body(())?)
+    }
+
+    fn judge(&self, mut response: Response<Body>, patience: &Patience) -> Answer {
+        let status = response.status().as_u16();
+        let request = &self.shared.request;
+        let good = request.codes.contain(status);
+        if good && request.wants_body() {
+            let answer = match read_body(response.body_mut()) {
+                Ok(body) => request.judge_body(&body),
+                Err(answer) => answer,
+            };
+            let detail = if answer.detail.is_empty() {
+                status.to_string()
+            } else {
+                answer.detail.clone()
+            };
+            return Answer { detail, ..answer }.with_status(status);
+        }
+        patience.shorten(POLITE);
+        let reader = response.body_mut().as_reader();
+        let _ = io::copy(&mut reader.take(POLITE_BYTES), &mut io::sink());
+        let answer = if good {
+            Answer::healthy(status.to_string())
+        } else {
+            Answer::unhealthy(status.to_string())
+        };
+        answer.with_status(status)
+    }
+}
+
+/// The whole body, or why there is none to judge.
+fn read_body(body: &mut Body) -> Result<Vec<u8>, Answer> {
+    let mut bytes = Vec::new();
+    let read = body.as_reader().take(BODY_MAX + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(_) if bytes.len() as u64 > BODY_MAX => {
+            Err(Answer::unhealthy("body is longer than 1 MiB"))
+        }
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Answer::unfinished()),
+        Err(_) => Err(Answer::unhealthy("body is cut short")),
+    }
+}
+
+/// What went wrong before there was an answer.
+fn in_words(error: &Error) -> Answer {
+    match error {
+        Error::Other(other) => match other.downcast_ref::<Carried>() {
+            Some(Carried(answer)) => answer.clone(),
+            None => Answer::unhealthy(other.to_string()),
+        },
+        Error::Io(error) => Answer::from_io(error),
+        Error::Protocol(_) | Error::Http(_) => Answer::unhealthy("no HTTP"),
+        Error::LargeResponseHeader(..) => Answer::unhealthy("endless header"),
+        Error::TooManyRedirects => Answer::unhealthy(format!("more than {REDIRECTS} redirects")),
+        Error::RedirectFailed => Answer::unhealthy("redirect cannot be followed"),
+        Error::BadUri(_) => Answer::unhealthy("redirect to no URL of ours"),
+        other => Answer::unhealthy(other.to_string()),
+    }
+}
+
+/// Our own answer on its way through ureq.
+#[derive(Debug)]
+struct Carried(Answer);
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+impl From<Carried> for Error {
+    fn from(carried: Carried) -> Self {
+        Self::Other(Box::new(carried))
+    }
+}
+
+/// When the reads of an exchange end: by the attempt's deadline, sooner once the verdict is in.
+#[derive(Clone, Debug)]
+struct Patience(Arc<Mutex<Deadline>>);
+
+impl Patience {
+    fn until(deadline: Deadline) -> Self {
+        Self(Arc::new(Mutex::new(deadline)))
+    }
+
+    fn get(&self) -> Deadline {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shorten(&self, length: Duration) {
+        let sooner = self.get().earlier(Deadline::after(length));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sooner;
+    }
+}
+
+/// Connects for ureq: the first time with the connection that is open already, then to wherever
+/// a redirect leads.
+#[derive(Debug)]
+struct Line {
+    first: Mutex<Option<Wire>>,
+    target: Arc<HttpTarget>,
+    family: Family,
+    shared: Arc<Shared>,
+    patience: Patience,
+}
+
+impl Line {
+    fn open(&self, uri: &Uri) -> Result<Wire, Answer> {
+        let first = self
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(wire) = first {
+            return Ok(wire);
+        }
+        let deadline = self.patience.get();
+        if let (Route::Socket(path), true) = (
+            &self.target.route,
+            uri.authority() == self.target.uri.authority(),
+        ) {
+            return local::open(path, deadline);
+        }
+        let nowhere = || Answer::unhealthy("redirect to no URL of ours");
+        let host = uri.host().ok_or_else(nowhere)?;
+        let usual = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let peer = Peer {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(usual),
+        };
+        let mut calls = Calls::new(Names::new(peer, self.family).addresses(deadline)?);
+        calls.next(deadline).ok_or_else(|| calls.verdict())
+    }
+}
+
+impl Connector for Line {
+    type Out = Talk;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Talk>, Error> {
+        let wire = self.open(details.uri).map_err(Carried)?;
+        let stream = if details.needs_tls() {
+            let host = details.uri.host().unwrap_or_default();
+            self.shared.tls.wrap(wire, host).map_err(Carried)?
+        } else {
+            Stream::Plain(wire)
+        };
+        Ok(Some(Talk {
+            stream,
+            buffers: LazyBuffers::new(HEAD_MAX, 8 * 1024),
+            patience: self.patience.clone(),
+        }))
+    }
+}
+
+/// An open connection as ureq wants it.
+#[derive(Debug)]
+struct Talk {
+    stream: Stream,
+    buffers: LazyBuffers,
+    patience: Patience,
+}
+
+impl Transport for Talk {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        self.stream.wire().deadline = self.patience.get();
+        let output = &self.buffers.output()[..amount];
+        self.stream.write_all(output)?;
+        Ok(self.stream.flush()?)
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        self.stream.wire().deadline = self.patience.get();
+        let amount = self
+            .stream
+            .read(self.buffers.input_append_buf())
+            .map_err(broken)?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+}
+
+/// A connection that breaks off is no end of a body: ureq would take these kinds for one.
+fn broken(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            Carried(Answer::unhealthy("reset")).into()
+        }
+        io::ErrorKind::UnexpectedEof => {
+            Carried(Answer::unhealthy("closed without an answer")).into()
+        }
+        _ => error.into(),
+    }
+}
+
+/// ureq asks a resolver before it connects; [`Line`] looks names up itself.
+#[derive(Debug)]
+struct Unused;
+
+impl Resolver for Unused {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(ArrayVec::from_fn(|_| ([0, 0, 0, 0], 0).into()))
+    }
+}
+
+/// RFC 4648, 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let mut padded = [0; 3];
+        padded[..group.len()].copy_from_slice(group);
+        let bits = u32::from_be_bytes([0, padded[0], padded[1], padded[2]]);
+        for place in 0..4 {
+            let sextet = (bits >> (18 - 6 * place)) & 63;
+            text.push(if place <= group.len() {
+                char::from(ALPHABET[sextet as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_in_the_rfc() {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+            ("a:?>~", "YTo/Pn4="),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Waiting for all targets at once, and what comes of it.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal as Named};
+use treekill::exec::Ending;
+use treekill::record::escape;
+use treekill::signal::Signal;
+use treekill::words::Loudness;
+
+use crate::answer::{Answer, in_words};
+use crate::attempts::{Event, Rhythm};
+use crate::cli::Plan;
+use crate::exit::Exit;
+use crate::probe::{Probe, Running, Shared};
+use crate::report::Report;
+use crate::target::Target;
+
+/// How often the live line on a terminal is brought up to date.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Where a target stands.
+struct Standing {
+    label: String,
+    /// The last thing it said.
+    said: Option<Answer>,
+    /// Whether it passed, once that is decided.
+    passed: Option<bool>,
+}
+
+/// All targets, and the attempts that are being made at them.
+struct Board<'a> {
+    plan: &'a Plan,
+    rhythm: Rhythm,
+    standings: Vec<Standing>,
+    attempts: Arc<[AtomicU32]>,
+    report: &'a mut Report,
+    /// The commands of `exec:` targets.
+    running: Arc<Running>,
+}
+
+/// Waits until the targets are what was asked for, or the time has run out.
+pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Exit {
+    let standing = |label: &String| Standing {
+        label: label.clone(),
+        said: None,
+        passed: None,
+    };
+    let mut board = Board {
+        plan,
+        rhythm: Rhythm::new(plan),
+        standings: plan
+            .targets
+            .iter()
+            .map(|target| standing(&target.label))
+            .collect(),
+        attempts: plan.targets.iter().map(|_| AtomicU32::new(0)).collect(),
+        report,
+        running: Arc::default(),
+    };
+    let mask = SigSet::thread_get_mask();
+    let (sender, events) = channel();
+    if let Err(error) = board.start(shared, &sender) {
+        let why = treekill::exec::os_words(&error);
+        board
+            .report
+            .words
+            .fail(format_args!("cannot start a thread: {why}"));
+        return Exit::Usage;
+    }
+    drop(sender);
+    let told = board.listen(&events);
+    board.report.words.settle();
+    board.running.end_all();
+    if let Some(signal) = told {
+        Ending::Signal(signal).repeat();
+    }
+    if let Ok(mask) = mask {
+        // As it was, for COMMAND.
+        let _ = mask.thread_set_mask();
+    }
+    board.finish()
+}
+
+impl Board<'_> {
+    /// Starts the attempts at every target, side by side.
+    fn start(&self, shared: &Arc<Shared>, events: &Sender<Event>) -> io::Result<()> {
+        let probe = |target: &Target| {
+            Probe::new(target.kind.clone(), self.plan.family, shared, &self.running)
+        };
+        let probes: Vec<Probe> = self.plan.targets.iter().map(probe).collect();
+        if self.plan.targets.iter().any(Target::is_command) {
+            catch_signals(events.clone())?;
+        }
+        for (place, mut probe) in probes.into_iter().enumerate() {
+            let (rhythm, attempts, events) =
+                (self.rhythm, Arc::clone(&self.attempts), events.clone());
+            std::thread::Builder::new()
+                .name("target".into())
+                .spawn(move || rhythm.run(place, &mut probe, &attempts, &events))?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the attempts say until nothing more can change, or we are told to end.
+    fn listen(&mut self, events: &Receiver<Event>) -> Option<Signal> {
+        let words = &self.report.words;
+        let live = words.loudness() == Loudness::Normal && io::stderr().is_terminal();
+        while !self.is_over() {
+            let left = self.rhythm.end.remaining();
+            match events.recv_timeout(if live { left.min(TICK) } else { left }) {
+                Ok(Event::Told(signal)) => return Some(signal),
+                Ok(Event::Says(place, answer)) => self.says(place, answer),
+                Ok(Event::Decided(place, answer, passed)) => self.decided(place, answer, passed),
+                Err(RecvTimeoutError::Timeout) if self.rhythm.end.passed() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            self.show_live_line();
+        }
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        let mut verdicts = self.standings.iter().map(|standing| standing.passed);
+        if self.plan.any && verdicts.clone().any(|passed| passed == Some(true)) {
+            return true;
+        }
+        verdicts.all(|passed| passed.is_some())
+    }
+
+    fn says(&mut self, place: usize, answer: Answer) {
+        let standing = &mut self.standings[place];
+        self.report.step(&standing.label, &answer);
+        standing.said = Some(answer);
+    }
+
+    fn decided(&mut self, place: usize, answer: Answer, passed: bool) {
+        let standing = &mut self.standings[place];
+        standing.passed = Some(passed);
+        match &answer.printed {
+            Some(text) if passed => self.report.print(text),
+            _ => {
+                let made = self.attempts[place].load(Ordering::Relaxed);
+                let elapsed = self.rhythm.began.elapsed();
+                self.report.record(&standing.label, elapsed, made, &answer);
+            }
+        }
+        standing.said = Some(answer);
+    }
+
+    fn show_live_line(&mut self) {
+        let mut waiting = self
+            .standings
+            .iter()
+            .filter(|standing| standing.passed.is_none());
+        let Some(first) = waiting.next() else { return };
+        let others = match waiting.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let detail = first
+            .said
+            .as_ref()
+            .map_or("no answer yet", |answer| &answer.detail);
+        self.report.words.waiting(format_args!(
+            "{}s: {}: {}{others}",
+            self.rhythm.began.elapsed().as_secs(),
+            escape(first.label.as_bytes()),
+            escape(detail.as_bytes()),
+        ));
+    }
+
+    /// Decides what is still open, and the whole.
+    fn finish(&mut self) -> Exit {
+        let passed = |standing: &Standing| standing.passed == Some(true);
+        let done = match self.plan.any {
+            true => self.standings.iter().any(passed),
+            false => self.standings.iter().all(passed),
+        };
+        if done {
+            return Exit::Healthy;
+        }
+        let elapsed = self.rhythm.began.elapsed();
+        let wanted = if self.plan.down { "down" } else { "healthy" };
+        let why = format!("not {wanted} in {}", in_words(elapsed));
+        for (place, standing) in self.standings.iter().enumerate() {
+            let said = standing.said.clone();
+            let said = said.unwrap_or_else(|| Answer::silence().after(elapsed));
+            if standing.passed.is_none() {
+                let made = self.attempts[place].load(Ordering::Relaxed);
+                self.report.record(&standing.label, elapsed, made, &said);
+            }
+            if standing.passed != Some(true) && !self.plan.once {
+                self.report.gave_up(&standing.label, &said, &why);
+            }
+        }
+        Exit::TimeOut
+    }
+}
+
+/// Lets the signals that end us arrive as events: the commands that run must end first.
+fn catch_signals(events: Sender<Event>) -> io::Result<()> {
+    let mut ending = SigSet::empty();
+    for signal in [Named::SIGINT, Named::SIGTERM, Named::SIGHUP, Named::SIGQUIT] {
+        ending.add(signal);
+    }
+    // Every thread that starts from here on inherits this.
+    ending.thread_block()?;
+    let wait = move || {
+        if let Ok(signal) = ending.wait() {
+            // Nobody listens any more once the outcome is known.
+            let _ = events.send(Event::Told(signal.into()));
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(wait)?;
+    Ok(())
+}
