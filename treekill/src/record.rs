@@ -188,7 +188,9 @@ fn plain_line(fields: &[Field]) -> String {
     fields.join("\t")
 }
 
-fn json_line(fields: &[Named]) -> String {
+/// One JSON object of these keys and values, for records that go elsewhere than standard output.
+#[must_use]
+pub fn json_line(fields: &[Named]) -> String {
     let fields: Vec<_> = fields
         .iter()
         .map(|(key, field)| format!("{}:{}", json_text(key.as_bytes()), field.json()))

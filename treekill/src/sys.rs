@@ -37,6 +37,11 @@ static BEFORE_MAIN: extern "C" fn() = look_at_sigpipe;
 /// we were started with.
 pub fn pass_signals_through(command: &mut Command) {
     let mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    pass_signals_through_with(command, mask);
+}
+
+/// The same with this signal mask, for a program that has blocked signals of its own meanwhile.
+pub fn pass_signals_through_with(command: &mut Command, mask: SigSet) {
     let restore = move || restore_signals(&mask);
     // SAFETY: between fork and exec the closure only calls sigaction and sigprocmask, which are
     // async-signal-safe (signal-safety(7)).
