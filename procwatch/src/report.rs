@@ -1,0 +1,243 @@
+//! What is said: words for people on standard error, events for programs in their file. Standard
+//! output is COMMAND's alone.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use treekill::common::Common;
+use treekill::duration::millis;
+use treekill::exec::{self, Ending};
+use treekill::record::{Field, Named, escape};
+use treekill::signal::Signal;
+use treekill::words::Words;
+
+use crate::events::Events;
+use crate::plan::Plan;
+
+/// Why COMMAND ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Of itself, or somebody else ended it.
+    Exit,
+    /// We were told to stop.
+    Stop,
+}
+
+impl Reason {
+    /// The word of events and of `PROCWATCH_REASON`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// The streams of procwatch.
+#[derive(Debug)]
+pub(crate) struct Report {
+    words: Words,
+    events: Option<Events>,
+    name: String,
+    events_failed: bool,
+}
+
+impl Report {
+    /// Opens the file of events, if there is to be one.
+    ///
+    /// # Errors
+    /// Where it cannot be opened; that has been said then.
+    pub(crate) fn open(plan: &Plan, common: Common) -> Result<Self, ()> {
+        let (_, words) = common.streams("procwatch");
+        let name = Path::new(&plan.program).file_name();
+        let mut report = Self {
+            words,
+            events: None,
+            name: escape(name.unwrap_or(OsStr::new("COMMAND")).as_bytes()),
+            events_failed: false,
+        };
+        if let Some(file) = &plan.events {
+            match Events::open(file.clone()) {
+                Ok(events) => report.events = Some(events),
+                Err(error) => {
+                    report.cannot(file.as_os_str(), &error);
+                    return Err(());
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Says that a file cannot be used: goes with exit code 125.
+    pub(crate) fn cannot(&mut self, file: &OsStr, error: &io::Error) {
+        let (file, why) = (escape(file.as_bytes()), exec::os_words(error));
+        self.words.fail(format_args!("{file}: {why}"));
+    }
+
+    fn event(&mut self, event: &str, fields: &[Named]) {
+        let Some(events) = &self.events else { return };
+        match events.write(event, fields) {
+            Ok(()) => self.events_failed = false,
+            Err(_) if self.events_failed => {}
+            Err(error) => {
+                self.events_failed = true;
+                let why = exec::os_words(&error);
+                self.words
+                    .say(format_args!("the events: cannot write: {why}"));
+            }
+        }
+    }
+
+    /// COMMAND runs.
+    pub(crate) fn started(&mut self, pid: i32, restarts: u64) {
+        self.words
+            .step(format_args!("{} runs as PID {pid}", self.name));
+        let fields = [("pid", pid.into()), ("restarts", restarts.into())];
+        self.event("start", &fields);
+    }
+
+    /// COMMAND could not be executed.
+    pub(crate) fn not_started(&mut self, words: &str) {
+        self.words.say(words);
+        self.event("start-failed", &[("detail", words.into())]);
+    }
+
+    /// A hook failed.
+    pub(crate) fn hook_failed(&mut self, hook: &'static str, how: Option<Ending>) {
+        let how = how.map_or_else(|| "cannot run sh".to_owned(), ended_words);
+        self.words.say(format_args!("--{hook}: {how}"));
+        self.event(
+            "hook-failed",
+            &[("hook", hook.into()), ("detail", how.into())],
+        );
+    }
+
+    /// COMMAND ended.
+    pub(crate) fn ended(&mut self, pid: i32, ending: Ending, uptime: Duration, reason: Reason) {
+        let name = &self.name;
+        let text = format!(
+            "{name} (PID {pid}) {} after {}",
+            ended_words(ending),
+            length(uptime)
+        );
+        if reason == Reason::Exit && ending != Ending::Code(0) {
+            self.words.say(text);
+        } else {
+            self.words.step(text);
+        }
+        let (code, signal) = code_and_signal(ending);
+        let fields = [
+            ("pid", pid.into()),
+            ("code", code),
+            ("signal", signal),
+            ("uptime_ms", millis(uptime).into()),
+            ("reason", reason.word().into()),
+        ];
+        self.event("exit", &fields);
+    }
+
+    /// A signal is being sent to stop COMMAND, for this reason.
+    pub(crate) fn stopping(&mut self, pid: Option<i32>, signal: Signal, reason: Reason) {
+        self.words
+            .step(format_args!("stopping ({})", reason.word()));
+        let fields = [
+            ("pid", pid.into()),
+            ("signal", signal.to_string().into()),
+            ("reason", reason.word().into()),
+        ];
+        self.event("stop", &fields);
+    }
+
+    /// So many processes that COMMAND left behind are asked to end.
+    pub(crate) fn leftovers(&mut self, pids: &[i32]) {
+        let list: Vec<String> = pids.iter().map(i32::to_string).collect();
+        let count = list.len();
+        self.words.step(format_args!(
+            "ending {count} that {} left behind: PID {}",
+            self.name,
+            list.join(" ")
+        ));
+        self.event("leftovers", &[("count", Field::number(count))]);
+    }
+
+    /// So many processes outlived the grace and were killed; so many are still there.
+    pub(crate) fn killed(&mut self, killed: usize, alive: usize) {
+        if alive > 0 {
+            self.words.say(format_args!(
+                "{alive} of what {} started cannot be ended",
+                self.name
+            ));
+        } else {
+            self.words
+                .step(format_args!("killed {killed} after the grace"));
+        }
+        let fields = [
+            ("killed", Field::number(killed)),
+            ("alive", Field::number(alive)),
+        ];
+        self.event("kill", &fields);
+    }
+
+    /// A restart comes after this pause.
+    pub(crate) fn pausing(&mut self, pause: Duration, (restart, limit): (u32, Option<u32>)) {
+        let of = limit.map_or(String::new(), |limit| format!(" of {limit}"));
+        let when = length(pause);
+        self.words.say(format_args!(
+            "starting {} again in {when} (restart {restart}{of})",
+            self.name
+        ));
+        let fields = [
+            ("pause_ms", millis(pause).into()),
+            ("restart", Field::number(restart)),
+            ("limit", limit.map(Field::number).unwrap_or(Field::Unknown)),
+        ];
+        self.event("backoff", &fields);
+    }
+
+    /// There are no more restarts.
+    pub(crate) fn gave_up(&mut self, restarts: u32, last: Ending) {
+        let name = &self.name;
+        let how = ended_words(last);
+        self.words.say(match restarts {
+            0 => format!("{name}: gave up: it {how} before it was stable"),
+            1 => format!("{name}: gave up after 1 restart: it {how}"),
+            _ => format!("{name}: gave up after {restarts} restarts in a row: it {how}"),
+        });
+        let (code, signal) = code_and_signal(last);
+        let fields = [
+            ("restarts", Field::number(restarts)),
+            ("code", code),
+            ("signal", signal),
+        ];
+        self.event("give-up", &fields);
+    }
+}
+
+/// `ended with 3`, `was ended by KILL`.
+fn ended_words(ending: Ending) -> String {
+    match ending {
+        Ending::Code(code) => format!("ended with {code}"),
+        Ending::Signal(signal) => format!("was ended by {signal}"),
+    }
+}
+
+fn code_and_signal(ending: Ending) -> (Field, Field) {
+    match ending {
+        Ending::Code(code) => (i32::from(code).into(), Field::Unknown),
+        Ending::Signal(signal) => (Field::Unknown, signal.to_string().into()),
+    }
+}
+
+/// A length of time as people say it: `20ms`, `3.2s`, `5m12s`, `3h5m`.
+fn length(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0 => format!("{}ms", length.as_millis()),
+        1..60 => format!("{:.1}s", length.as_secs_f64()),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
