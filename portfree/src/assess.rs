@@ -1,0 +1,94 @@
+//! Whether ports are free: a clean answer of the kernel and a successful bind.
+
+use std::io;
+
+use crate::ports::{Port, Target};
+use crate::prove::{Proof, addresses, bind_for_a_moment};
+use crate::sockets::{Socket, Sockets, Wanted};
+
+/// What stands between the ports and a server that starts now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Assessment {
+    /// The sockets that hold a port.
+    pub(crate) holding: Vec<Socket>,
+    /// Connections and leftovers over which bind fails, on ports that nobody holds.
+    pub(crate) in_the_way: Vec<Socket>,
+    /// Ports that cannot be bound though the kernel shows no socket on them.
+    pub(crate) blocked: Vec<Port>,
+    /// Ports that this user may not bind: the kernel's answer alone speaks for them.
+    pub(crate) unproved: Vec<Port>,
+}
+
+impl Assessment {
+    /// Whether a server can start on every port.
+    pub(crate) fn is_free(&self) -> bool {
+        self.holding.is_empty() && self.in_the_way.is_empty() && self.blocked.is_empty()
+    }
+}
+
+/// Assesses the ports. Where a holder is found, its port is not bound: that proves nothing new.
+///
+/// # Errors
+/// Where the kernel does not answer, or binding fails for another reason than the port.
+pub(crate) fn assess(sockets: &mut Sockets, targets: &[Target]) -> io::Result<Assessment> {
+    let holding = sockets.holding(targets)?;
+    let mut assessment = Assessment::default();
+    let mut in_use = Vec::new();
+    for port in targets.iter().flat_map(Target::each) {
+        if holding.iter().any(|socket| port.is_met_by(socket)) {
+            continue;
+        }
+        match prove(port)? {
+            Proof::InUse => in_use.push(port),
+            Proof::NotAllowed => assessment.unproved.push(port),
+            Proof::Free | Proof::NoSuchAddress => {}
+        }
+    }
+    assessment.holding = holding;
+    if !in_use.is_empty() {
+        let all = sockets.look(targets, Wanted::All)?;
+        assessment.explain(&in_use, &all);
+    }
+    Ok(assessment)
+}
+
+impl Assessment {
+    /// Finds what is in the way of the ports that could not be bound.
+    fn explain(&mut self, in_use: &[Port], all: &[Socket]) {
+        for &port in in_use {
+            let mut explained = false;
+            for socket in all.iter().filter(|socket| port.is_met_by(socket)) {
+                explained = true;
+                // A holder that came between the two looks.
+                let list = if socket.holds() {
+                    &mut self.holding
+                } else {
+                    &mut self.in_the_way
+                };
+                if !list.contains(socket) {
+                    list.push(*socket);
+                }
+            }
+            if !explained {
+                self.blocked.push(port);
+            }
+        }
+    }
+}
+
+/// Binds each address a server may want of this port; the worst of the answers.
+///
+/// # Errors
+/// What has nothing to do with the port.
+pub(crate) fn prove(port: Port) -> io::Result<Proof> {
+    let mut worst = Proof::NoSuchAddress;
+    for address in addresses(port) {
+        match bind_for_a_moment(port.protocol, address, port.number)? {
+            Proof::InUse => return Ok(Proof::InUse),
+            Proof::NotAllowed => worst = Proof::NotAllowed,
+            Proof::Free if worst != Proof::NotAllowed => worst = Proof::Free,
+            Proof::Free | Proof::NoSuchAddress => {}
+        }
+    }
+    Ok(worst)
+}

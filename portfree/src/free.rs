@@ -1,0 +1,209 @@
+//! Freeing: end the holders, look again until nothing of them is left, prove the port.
+
+use std::collections::HashSet;
+use std::io;
+use std::thread::sleep;
+use std::time::Duration;
+
+use treekill::duration::Deadline;
+use treekill::identity::Identity;
+use treekill::table::Proc;
+use treekill::terminate::{Ending, terminate};
+
+use crate::assess::{Assessment, assess};
+use crate::exit::Exit;
+use crate::holders::{self, Found};
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::restart::Restarters;
+use crate::select::{meant, select};
+use crate::sockets::{Socket, Sockets};
+
+/// So often are processes ended that have one of the sockets and were not seen before: workers
+/// that were being forked. More often than that nobody is behind by accident.
+const ROUNDS: usize = 5;
+/// A socket may outlive its last process for a moment, while the kernel closes it.
+const CLOSING: Duration = Duration::from_secs(1);
+/// How often the port is looked at meanwhile, and while it must stay free.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Frees the ports.
+pub(crate) fn free(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -> io::Result<Exit> {
+    let held = meant(plan, sockets)?;
+    let mut job = Job {
+        plan,
+        sockets,
+        report,
+        seen: HashSet::new(),
+        known: HashSet::new(),
+        denied: HashSet::new(),
+        restarters: Restarters::default(),
+    };
+    if !held.is_empty() {
+        let proc = Proc::open()?;
+        let again = match job.end_holders(&proc, held)? {
+            None => job.settle()?,
+            again => again,
+        };
+        if let Some(again) = again {
+            return job.taken_again(&proc, &again);
+        }
+    }
+    job.verdict()
+}
+
+struct Job<'a> {
+    plan: &'a Plan,
+    sockets: &'a mut Sockets,
+    report: &'a mut Report,
+    /// Inodes of the sockets that were to be freed. Another one is a port taken again.
+    seen: HashSet<u64>,
+    /// Who was signalled or spared already.
+    known: HashSet<Identity>,
+    /// Who was not ours to signal.
+    denied: HashSet<Identity>,
+    restarters: Restarters,
+}
+
+impl Job<'_> {
+    /// Ends the holders until none is found that was not seen before. Returns the sockets of
+    /// whoever took a port again meanwhile.
+    fn end_holders(&mut self, proc: &Proc, held: Vec<Socket>) -> io::Result<Option<Vec<Socket>>> {
+        let mut held = held;
+        for _ in 0..ROUNDS {
+            self.seen.extend(held.iter().map(|socket| socket.inode));
+            let mut selection = select(self.plan, proc, &held, &self.known)?;
+            self.report.spared(proc, &self.plan.targets, &selection);
+            self.known
+                .extend(selection.spared.iter().map(|(h, _)| h.stat.identity));
+            if selection.members.is_empty() {
+                break;
+            }
+            let holders = selection.holders.iter().map(|holder| &holder.stat);
+            self.restarters.add(proc, &selection.table, holders)?;
+            let mut sockets = Vec::new();
+            for holder in &selection.holders {
+                sockets.extend(&holder.sockets);
+            }
+            let found = (selection.table, selection.members);
+            let report = &mut *self.report;
+            let outcomes = terminate(
+                proc,
+                &mut selection.tree,
+                found,
+                self.plan.policy,
+                &mut |step| {
+                    report.step(step);
+                },
+            )?;
+            self.report.words.settle();
+            for outcome in &outcomes {
+                self.report.outcome(outcome);
+                self.known.insert(outcome.member.stat.identity);
+                if outcome.ending == Ending::Denied {
+                    self.denied.insert(outcome.member.stat.identity);
+                }
+            }
+            let is_left = |ending| matches!(ending, Ending::Alive(_) | Ending::Denied);
+            if outcomes.iter().all(|outcome| !is_left(outcome.ending)) {
+                self.await_closing(&sockets)?;
+            }
+            held = meant(self.plan, self.sockets)?;
+            if let Some(again) = self.new_holders(&held) {
+                return Ok(Some(again));
+            }
+            if held.is_empty() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until the kernel has closed the sockets of the dead.
+    fn await_closing(&mut self, dead: &[Socket]) -> io::Result<()> {
+        let deadline = Deadline::after(CLOSING);
+        let inodes: HashSet<u64> = dead.iter().map(|socket| socket.inode).collect();
+        loop {
+            let held = meant(self.plan, self.sockets)?;
+            if deadline.passed() || held.iter().all(|socket| !inodes.contains(&socket.inode)) {
+                return Ok(());
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    /// The sockets that hold a port and were not there before.
+    fn new_holders(&self, held: &[Socket]) -> Option<Vec<Socket>> {
+        let is_new = |socket: &&Socket| socket.holds() && !self.seen.contains(&socket.inode);
+        let new: Vec<Socket> = held.iter().filter(is_new).copied().collect();
+        (!new.is_empty()).then_some(new)
+    }
+
+    /// Watches the ports for as long as somebody is there who might start a holder again.
+    /// Returns the sockets of whoever took one.
+    fn settle(&mut self) -> io::Result<Option<Vec<Socket>>> {
+        let deadline = Deadline::after(self.plan.settle);
+        while self.restarters.are_left() && !deadline.passed() {
+            let left = deadline.remaining();
+            self.report
+                .words
+                .waiting("watching whether it is started again");
+            self.restarters.wait(PAUSE.min(left));
+            let held = self.sockets.holding(&self.plan.targets)?;
+            if let Some(again) = self.new_holders(&held) {
+                self.report.words.settle();
+                return Ok(Some(again));
+            }
+        }
+        self.report.words.settle();
+        Ok(None)
+    }
+
+    fn taken_again(&mut self, proc: &Proc, again: &[Socket]) -> io::Result<Exit> {
+        let found = holders::find(proc, again)?;
+        let table = proc.table()?;
+        self.report
+            .taken_again(proc, &table, &self.plan.targets, &found);
+        Ok(Exit::DoesNotHold)
+    }
+
+    /// Proves the ports, or says what is in the way.
+    fn verdict(&mut self) -> io::Result<Exit> {
+        let assessment = assess(self.sockets, &self.plan.targets)?;
+        self.report
+            .step_assessment(&assessment, self.sockets, &self.plan.targets)?;
+        if assessment.is_free() {
+            return Ok(Exit::Holds);
+        }
+        let proc = Proc::open()?;
+        if let (Some(again), false) = (self.new_holders(&assessment.holding), self.seen.is_empty())
+        {
+            return self.taken_again(&proc, &again);
+        }
+        let found = holders::find(&proc, &assessment.holding)?;
+        Ok(self.explain(&assessment, &found))
+    }
+
+    /// Says what still stands in the way; whether it is permission alone.
+    fn explain(&mut self, assessment: &Assessment, found: &Found) -> Exit {
+        let targets = &self.plan.targets;
+        let denied = |holder: &holders::Holder| self.denied.contains(&holder.stat.identity);
+        let mut only_permission = found.holders.iter().all(denied)
+            && assessment.in_the_way.is_empty()
+            && assessment.blocked.is_empty();
+        self.report.held_by(targets, found);
+        if let Some(exit) = self
+            .report
+            .unseen(targets, &found.unseen, found.closed_to_us)
+        {
+            only_permission &= exit == Exit::Denied;
+        }
+        self.report.in_the_way(targets, &assessment.in_the_way);
+        self.report.blocked(&assessment.blocked);
+        if only_permission {
+            Exit::Denied
+        } else {
+            Exit::DoesNotHold
+        }
+    }
+}
