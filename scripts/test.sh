@@ -37,54 +37,15 @@ readonly here PACKAGES=(
 )
 
 say() { printf 'test.sh: %s\n' "$*" >&2; }
+. "$here/packages.sh"
 
 # Packages whose program is nowhere to be found, each once.
 missing_packages() {
-    local entry
-    for entry in "${PACKAGES[@]}"; do
-        type -P -- "${entry% *}" >/dev/null || printf '%s\n' "${entry#* }"
-    done
+    packages_of "${PACKAGES[@]}"
     # A server that Debian keeps off PATH, and a module that it parts from Python.
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || type -P postgres >/dev/null ||
         echo postgresql
     python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
-}
-
-install_packages() {
-    local missing
-    mapfile -t missing < <(missing_packages | sort -u)
-    ((${#missing[@]} > 0)) || return 0
-    if [[ $(id -u) != 0 ]] || ! type -P apt-get >/dev/null; then
-        say "not installed, and this is not root on Debian: ${missing[*]}"
-        return 0
-    fi
-    say "installs ${missing[*]}"
-    forbid_services
-    if ! apt-get update -qq || ! DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null; then
-        say "not all of them could be installed"
-    fi
-    allow_services
-}
-
-# While packages are installed no service may start: a policy-rc.d that says no (Debian Policy
-# 9.3.3), in the place of the machine's own, which comes back afterwards.
-readonly POLICY=/usr/sbin/policy-rc.d
-policy_changed=no
-
-forbid_services() {
-    trap allow_services EXIT
-    policy_changed=yes
-    [[ ! -e $POLICY ]] || mv -- "$POLICY" "$POLICY.before-test"
-    printf '#!/bin/sh\nexit 101\n' >"$POLICY"
-    chmod 755 "$POLICY"
-}
-
-allow_services() {
-    [[ $policy_changed == yes ]] || return 0
-    rm -f -- "$POLICY"
-    [[ ! -e $POLICY.before-test ]] || mv -- "$POLICY.before-test" "$POLICY"
-    policy_changed=no
 }
 
 # Servers from PyPI; made anew when the list has changed.
@@ -115,7 +76,8 @@ summary() {
 # Debian keeps servers there.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 mkdir -p target
-install_packages
+mapfile -t missing < <(missing_packages | sort -u)
+install_packages "${missing[@]}"
 make_python_environment
 TOOLS_DIR=$("$here/build.sh")
 PATH=$PWD/target/venv/bin:$TOOLS_DIR:$PATH
