@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +35,16 @@ impl Program {
         let mut shell = Self::new(&OsString::from("sh"), &arguments, mask);
         shell.command.stdin(Stdio::null());
         shell
+    }
+
+    /// With its output into this pipe.
+    ///
+    /// # Errors
+    /// Where no descriptor is left.
+    pub(crate) fn output_to(mut self, pipe: &OwnedFd) -> io::Result<Self> {
+        self.command.stdout(pipe.try_clone()?);
+        self.command.stderr(pipe.try_clone()?);
+        Ok(self)
     }
 
     /// In a process group of its own, and with its output thrown away.

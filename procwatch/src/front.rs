@@ -38,7 +38,7 @@ pub(crate) fn stand_before(plan: Plan, common: Common) -> Exit {
     if is_init || sys::has_children() {
         let front = getpid().as_raw();
         match sys::fork() {
-            Ok(Some(behind)) => return wait_for(behind, Waiter::new(signals), is_init),
+            Ok(Some(behind)) => return wait_for(behind, Waiter::new(signals, None), is_init),
             // Of a parent that is dead already nobody hears any more.
             Ok(None) if sys::die_with_parent(front).is_err() && !is_init => return Exit::Unable,
             Ok(None) => {}

@@ -16,6 +16,7 @@ use treekill::words::Words;
 
 use crate::events::Events;
 use crate::plan::Plan;
+use crate::size;
 
 /// Why COMMAND ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub(crate) enum Reason {
     Exit,
     /// We were told to stop.
     Stop,
+    /// Its health check failed too often.
+    Unhealthy,
+    /// Its tree used too much memory.
+    Memory,
 }
 
 impl Reason {
@@ -32,8 +37,25 @@ impl Reason {
         match self {
             Self::Exit => "exit",
             Self::Stop => "stop",
+            Self::Unhealthy => "unhealthy",
+            Self::Memory => "memory",
         }
     }
+}
+
+/// One run of COMMAND, from its start to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Its PID.
+    pub(crate) pid: i32,
+    /// How it ended.
+    pub(crate) ending: Ending,
+    /// How long it ran.
+    pub(crate) uptime: Duration,
+    /// Why it ended.
+    pub(crate) reason: Reason,
+    /// Ended by a KILL that was not ours: what the memory cgroup counted meanwhile.
+    pub(crate) oom_kills: Option<u64>,
 }
 
 /// The streams of procwatch.
@@ -69,6 +91,16 @@ impl Report {
             }
         }
         Ok(report)
+    }
+
+    /// The same streams, for the thread that writes the log.
+    pub(crate) fn twin(&self) -> Self {
+        Self {
+            words: Words::new("procwatch", self.words.loudness()),
+            events: self.events.clone(),
+            name: self.name.clone(),
+            events_failed: false,
+        }
     }
 
     /// Says that a file cannot be used: goes with exit code 125.
@@ -116,12 +148,20 @@ impl Report {
     }
 
     /// COMMAND ended.
-    pub(crate) fn ended(&mut self, pid: i32, ending: Ending, uptime: Duration, reason: Reason) {
+    pub(crate) fn ended(&mut self, run: &Run) {
+        let Run {
+            pid,
+            ending,
+            uptime,
+            reason,
+            oom_kills,
+        } = *run;
         let name = &self.name;
         let text = format!(
-            "{name} (PID {pid}) {} after {}",
+            "{name} (PID {pid}) {} after {}{}",
             ended_words(ending),
-            length(uptime)
+            length(uptime),
+            oom_words(oom_kills)
         );
         if reason == Reason::Exit && ending != Ending::Code(0) {
             self.words.say(text);
@@ -135,8 +175,64 @@ impl Report {
             ("signal", signal),
             ("uptime_ms", millis(uptime).into()),
             ("reason", reason.word().into()),
+            ("oom_kills", oom_kills.map_or(Field::Unknown, Field::number)),
         ];
         self.event("exit", &fields);
+    }
+
+    /// A health check passed, the first time since the start or since a failure.
+    pub(crate) fn healthy(&mut self, pid: i32) {
+        self.words.step(format_args!("{} is healthy", self.name));
+        self.event("healthy", &[("pid", pid.into())]);
+    }
+
+    /// A health check failed, so many times in a row.
+    pub(crate) fn failing(&mut self, failures: u32) {
+        self.words.step(format_args!(
+            "{}: the health check failed ({failures} in a row)",
+            self.name
+        ));
+    }
+
+    /// So many health checks failed in a row.
+    pub(crate) fn unhealthy(&mut self, pid: i32, failures: u32) {
+        self.words.say(format_args!(
+            "{} (PID {pid}) is unhealthy: {failures} health checks failed",
+            self.name
+        ));
+        let fields = [("pid", pid.into()), ("failures", Field::number(failures))];
+        self.event("unhealthy", &fields);
+    }
+
+    /// The tree uses so many bytes, which is too much.
+    pub(crate) fn too_large(&mut self, pid: i32, bytes: u64, limit: u64) {
+        let (used, allowed) = (size::words(bytes), size::words(limit));
+        self.words.say(format_args!(
+            "{} (PID {pid}) uses {used} of memory, {allowed} are allowed",
+            self.name
+        ));
+        let fields = [
+            ("pid", pid.into()),
+            ("bytes", bytes.into()),
+            ("limit", limit.into()),
+        ];
+        self.event("memory", &fields);
+    }
+
+    /// The log cannot be written as it should.
+    pub(crate) fn log_trouble(&mut self, why: &str) {
+        self.words.say(format_args!("the log: {why}"));
+        self.event("log-trouble", &[("detail", why.into())]);
+    }
+
+    /// So many bytes of output could not be written; says nothing of none.
+    pub(crate) fn log_lost(&mut self, bytes: u64) {
+        if bytes > 0 {
+            let lost = size::words(bytes);
+            self.words
+                .say(format_args!("the log: {lost} bytes of output were lost"));
+            self.event("log-lost", &[("bytes", bytes.into())]);
+        }
     }
 
     /// A signal is being sent to stop COMMAND, for this reason.
@@ -221,6 +317,15 @@ fn ended_words(ending: Ending) -> String {
     match ending {
         Ending::Code(code) => format!("ended with {code}"),
         Ending::Signal(signal) => format!("was ended by {signal}"),
+    }
+}
+
+/// What the memory cgroup says about a KILL that was not ours.
+fn oom_words(kills: Option<u64>) -> &'static str {
+    match kills {
+        Some(0) => ", not out of memory",
+        Some(_) => ", probably out of memory",
+        None => "",
     }
 }
 

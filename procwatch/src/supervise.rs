@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::time::Duration;
 
 use nix::sys::prctl;
@@ -13,9 +14,13 @@ use treekill::terminate;
 use crate::child::{Child, Program};
 use crate::exit::Exit;
 use crate::front::suspend;
+use crate::health::{Finding, Health};
 use crate::leftovers::Leftovers;
+use crate::log::Log;
+use crate::memory::Memory;
+use crate::oom::OomKills;
 use crate::plan::Plan;
-use crate::report::{Reason, Report};
+use crate::report::{Reason, Report, Run};
 use crate::restart::{Attempt, Count, Verdict};
 use crate::signals::{Arrived, Order, Signals, reached, suspending};
 use crate::wait::{Event, Waiter};
@@ -33,6 +38,10 @@ struct Stop {
     kill_at: Option<Deadline>,
     /// Kills that left something alive.
     futile: u32,
+    /// Why COMMAND is being stopped to be started again.
+    restart: Option<Reason>,
+    /// Whether we have killed.
+    has_killed: bool,
 }
 
 /// Told this often, everything is killed at once.
@@ -57,6 +66,9 @@ pub(crate) struct Supervisor {
     command: Program,
     before: Option<Program>,
     after: Option<Program>,
+    health: Option<Health>,
+    memory: Option<Memory>,
+    oom: OomKills,
     may_suspend: bool,
     stop: Stop,
     last: Option<Ending>,
@@ -84,23 +96,45 @@ impl Supervisor {
         mut report: Report,
         may_suspend: bool,
     ) -> Result<Self, Exit> {
-        let subreaper = prctl::set_child_subreaper(true).map_err(std::io::Error::from);
+        let subreaper = prctl::set_child_subreaper(true).map_err(io::Error::from);
         let leftovers = match subreaper.and_then(|()| Leftovers::new()) {
             Ok(leftovers) => leftovers,
-            Err(error) => {
-                report.cannot(OsStr::new("/proc"), &error);
-                return Err(Exit::Unable);
+            Err(error) => return Err(unable(&mut report, OsStr::new("/proc"), &error)),
+        };
+        let mut plan = plan;
+        let log = match plan.log.take() {
+            Some(log) => {
+                let file = log.file.clone();
+                let opened = Log::open(log, &report);
+                Some(opened.map_err(|error| unable(&mut report, file.as_os_str(), &error))?)
             }
+            None => None,
         };
         let mask = signals.original();
-        let shell = |line: &Option<_>| line.as_ref().map(|line| Program::shell(line, mask));
+        let logged = |program: Program| match &log {
+            Some(log) => program.output_to(log.input()),
+            None => Ok(program),
+        };
+        let hook = |line: &Option<_>| {
+            let program = line.as_ref().map(|line| logged(Program::shell(line, mask)));
+            program.transpose()
+        };
+        let programs = || {
+            let command = Program::new(&plan.program, &plan.arguments, mask);
+            Ok((logged(command)?, hook(&plan.before)?, hook(&plan.after)?))
+        };
+        let (command, before, after) =
+            programs().map_err(|error| unable(&mut report, OsStr::new("the log"), &error))?;
         Ok(Self {
             leftovers,
             count: Count::new(plan.restart),
-            command: Program::new(&plan.program, &plan.arguments, mask),
-            before: shell(&plan.before),
-            after: shell(&plan.after),
-            waiter: Waiter::new(signals),
+            command,
+            before,
+            after,
+            health: plan.health.take().map(|plan| Health::new(plan, mask)),
+            memory: plan.max_memory.map(Memory::new),
+            oom: OomKills::new(),
+            waiter: Waiter::new(signals, log),
             report,
             plan,
             may_suspend,
@@ -109,8 +143,16 @@ impl Supervisor {
         })
     }
 
-    /// Runs COMMAND until it is not to be started again.
+    /// Runs COMMAND until it is not to be started again, and everything is ended and written.
     pub(crate) fn run(mut self) -> Exit {
+        let exit = self.repeat();
+        if let Some(log) = self.waiter.log() {
+            log.close();
+        }
+        exit
+    }
+
+    fn repeat(&mut self) -> Exit {
         loop {
             let attempt = match self.attempt() {
                 Ran::Once(attempt) => attempt,
@@ -168,24 +210,67 @@ impl Supervisor {
             }
         };
         self.report.started(child.pid, self.count.total());
-        let Some(ending) = self.watch(child) else {
+        self.begin_checks();
+        let ending = self.watch(child);
+        self.end_checks();
+        let Some(ending) = ending else {
             return Ran::Not;
         };
-        let uptime = child.uptime();
-        let reason = if self.stop.told > 0 {
-            Reason::Stop
-        } else {
-            Reason::Exit
-        };
-        self.last = Some(ending);
-        self.report.ended(child.pid, ending, uptime, reason);
+        let run = self.ended(child, ending);
         self.clear();
-        self.run_after(child.pid, ending, uptime, reason);
+        if let Some(log) = self.waiter.log() {
+            log.end_of_run();
+        }
+        self.run_after(&run);
         Ran::Once(Attempt {
             ending,
-            uptime,
-            failed: false,
+            uptime: run.uptime,
+            failed: run.reason != Reason::Exit,
         })
+    }
+
+    fn begin_checks(&mut self) {
+        self.stop.restart = None;
+        self.stop.has_killed = false;
+        if let Some(health) = &mut self.health {
+            health.begin();
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.begin();
+        }
+    }
+
+    fn end_checks(&mut self) {
+        if let Some(health) = &mut self.health {
+            health.end();
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.end();
+        }
+    }
+
+    /// Says how COMMAND ended and why.
+    fn ended(&mut self, child: Child, ending: Ending) -> Run {
+        let reason = match self.stop.restart {
+            _ if self.stop.told > 0 => Reason::Stop,
+            Some(reason) => reason,
+            None => Reason::Exit,
+        };
+        let was_killed = ending == Ending::Signal(Signal::KILL) && !self.stop.has_killed;
+        let run = Run {
+            pid: child.pid,
+            ending,
+            uptime: child.uptime(),
+            reason,
+            oom_kills: if was_killed {
+                self.oom.new_kills()
+            } else {
+                None
+            },
+        };
+        self.last = Some(ending);
+        self.report.ended(&run);
+        run
     }
 
     /// Runs the hook before a start; what it came to, if that keeps COMMAND from starting.
@@ -206,17 +291,17 @@ impl Supervisor {
     }
 
     /// Runs the hook after an end, and ends what it leaves behind.
-    fn run_after(&mut self, pid: i32, ending: Ending, uptime: Duration, reason: Reason) {
+    fn run_after(&mut self, run: &Run) {
         let Some(hook) = &mut self.after else { return };
-        let exit = match ending {
+        let exit = match run.ending {
             Ending::Code(code) => code.to_string(),
             Ending::Signal(signal) => format!("signal:{signal}"),
         };
-        hook.env("PROCWATCH_PID", pid.to_string());
+        hook.env("PROCWATCH_PID", run.pid.to_string());
         hook.env("PROCWATCH_EXIT", exit);
         hook.env("PROCWATCH_RESTARTS", self.count.total().to_string());
-        hook.env("PROCWATCH_UPTIME_MS", millis(uptime).to_string());
-        hook.env("PROCWATCH_REASON", reason.word());
+        hook.env("PROCWATCH_UPTIME_MS", millis(run.uptime).to_string());
+        hook.env("PROCWATCH_REASON", run.reason.word());
         let ending = hook.start().ok().and_then(|child| self.watch(child));
         if ending != Some(Ending::Code(0)) {
             self.report.hook_failed("after", ending);
@@ -235,10 +320,11 @@ impl Supervisor {
             self.stop.kill_at = Some(Deadline::after(left.max(LAST_HOOK)));
         }
         loop {
-            match self.waiter.next(self.kill_at()) {
+            match self.waiter.next(self.next_check().earlier(self.kill_at())) {
                 Event::Ended(pid, ending) if pid == child.pid => return Some(ending),
+                Event::Ended(pid, ending) => self.check_ended(pid, ending, child),
                 Event::Signal(arrived, order) => self.obey(arrived, order, Some(child)),
-                Event::Ended(..) | Event::Due => {}
+                Event::Due => self.check(child),
             }
             if self.kill_at().passed() {
                 self.kill();
@@ -247,6 +333,69 @@ impl Supervisor {
                 return None;
             }
         }
+    }
+
+    /// When health or memory have to be looked at; never while COMMAND is being stopped.
+    fn next_check(&self) -> Deadline {
+        let never = Deadline::after(FOREVER);
+        if self.stop.kill_at.is_some() {
+            return never;
+        }
+        let health = self.health.as_ref().map_or(never, Health::due);
+        let memory = self.memory.as_ref().map_or(never, Memory::due);
+        health.earlier(memory)
+    }
+
+    /// Looks at health and memory where that is due.
+    fn check(&mut self, child: Child) {
+        if self.stop.kill_at.is_some() {
+            return;
+        }
+        if let Some(Err(error)) = self.health.as_mut().map(Health::tick) {
+            let words = exec::failure_words(&"sh".into(), &error);
+            self.report.not_started(&words);
+        }
+        if let Some(memory) = &mut self.memory {
+            let limit = memory.limit();
+            if let Some(bytes) = memory.tick(&self.leftovers) {
+                self.report.too_large(child.pid, bytes, limit);
+                self.stop_to_restart(child, Reason::Memory);
+            }
+        }
+    }
+
+    /// A child other than the one that is watched has ended.
+    fn check_ended(&mut self, pid: i32, ending: Ending, child: Child) {
+        let finding = self.health.as_mut().and_then(|h| h.ended(pid, ending));
+        match finding {
+            Some(Finding::Healthy) => self.report.healthy(child.pid),
+            Some(Finding::Failing(failures)) => self.report.failing(failures),
+            Some(Finding::Unhealthy(failures)) => {
+                self.report.unhealthy(child.pid, failures);
+                self.stop_to_restart(child, Reason::Unhealthy);
+            }
+            Some(Finding::StillHealthy | Finding::Starting) | None => {}
+        }
+    }
+
+    /// Stops COMMAND in order, to start it again.
+    fn stop_to_restart(&mut self, child: Child, reason: Reason) {
+        if self.stop.kill_at.is_some() {
+            return;
+        }
+        self.stop.restart = Some(reason);
+        self.stop.kill_at = Some(Deadline::after(self.plan.grace));
+        self.report
+            .stopping(Some(child.pid), self.plan.stop_signal, reason);
+        self.send_stop(child);
+    }
+
+    fn send_stop(&mut self, child: Child) {
+        self.end_checks();
+        self.stop.sent = true;
+        child.signal(self.plan.stop_signal);
+        // A stopped process acts on the signal only once it goes on.
+        child.signal(Signal::CONT);
     }
 
     /// Waits, at least for what has come already, and returns early when told to stop.
@@ -307,6 +456,7 @@ impl Supervisor {
     }
 
     fn kill(&mut self) {
+        self.stop.has_killed = true;
         let (mut killed, mut alive) = (0, 0);
         for outcome in self.leftovers.kill().unwrap_or_default() {
             match outcome.ending {
@@ -368,10 +518,7 @@ impl Supervisor {
             self.report.stopping(pid, signal, Reason::Stop);
         }
         if let (Some(child), false, false) = (child, self.stop.sent, has_reached) {
-            self.stop.sent = true;
-            child.signal(self.plan.stop_signal);
-            // A stopped process acts on the signal only once it goes on.
-            child.signal(Signal::CONT);
+            self.send_stop(child);
         }
     }
 }
@@ -379,6 +526,11 @@ impl Supervisor {
 /// The signals by which a plain init is told to end while it has no COMMAND any more.
 fn ends_us(signal: Signal) -> bool {
     [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP].contains(&signal.number())
+}
+
+fn unable(report: &mut Report, file: &OsStr, error: &io::Error) -> Exit {
+    report.cannot(file, error);
+    Exit::Unable
 }
 
 fn failed_start(ending: Ending) -> Ran {

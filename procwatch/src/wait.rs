@@ -8,6 +8,7 @@ use nix::sys::time::TimeSpec;
 use treekill::duration::{Deadline, FOREVER};
 use treekill::exec::Ending;
 
+use crate::log::{FULL_PAUSE, Log};
 use crate::signals::{Arrived, Order, Signals};
 use crate::sys::{self, Reaped};
 
@@ -26,14 +27,16 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     signals: Signals,
+    log: Option<Log>,
     waiting: VecDeque<Event>,
 }
 
 impl Waiter {
-    /// Waits with these signals.
-    pub(crate) fn new(signals: Signals) -> Self {
+    /// Waits with these signals, and takes what comes for the log.
+    pub(crate) fn new(signals: Signals, log: Option<Log>) -> Self {
         Self {
             signals,
+            log,
             waiting: VecDeque::new(),
         }
     }
@@ -85,11 +88,26 @@ impl Waiter {
         }
     }
 
-    fn sleep(&self, until: Deadline) {
-        let remaining = until.remaining();
+    /// The log, if there is one.
+    pub(crate) fn log(&mut self) -> Option<&mut Log> {
+        self.log.as_mut()
+    }
+
+    fn sleep(&mut self, until: Deadline) {
+        let mut fds = vec![PollFd::new(self.signals.fd().as_fd(), PollFlags::POLLIN)];
+        let mut remaining = until.remaining();
+        if let Some(log) = &mut self.log {
+            match log.fd() {
+                Some(fd) => fds.push(PollFd::new(fd, PollFlags::POLLIN)),
+                None => remaining = remaining.min(FULL_PAUSE),
+            }
+        }
         let timeout = (remaining < FOREVER).then(|| TimeSpec::from_duration(remaining));
-        let mut fds = [PollFd::new(self.signals.fd().as_fd(), PollFlags::POLLIN)];
         // EINTR cannot come, and any other failure is looked at again by the caller's loop.
         let _ = ppoll(&mut fds, timeout, None);
+        let has_output = fds.get(1).and_then(PollFd::any) == Some(true);
+        if let (Some(log), true) = (&mut self.log, has_output) {
+            log.pull();
+        }
     }
 }
