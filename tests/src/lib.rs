@@ -39,12 +39,13 @@
 // The failure of a test's helper is the failure of the test.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod fire;
 pub mod namespace;
 pub mod needs;
 pub mod packaging;
 pub mod process;
 mod running;
-mod sys;
+pub mod sys;
 mod terminal;
 mod tool;
 mod world;

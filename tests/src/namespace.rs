@@ -41,6 +41,7 @@ macro_rules! in_namespace {
 pub struct Namespace {
     own_network: bool,
     deadline: Duration,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Default for Namespace {
@@ -56,6 +57,7 @@ impl Namespace {
         Self {
             own_network: true,
             deadline: Duration::from_secs(120),
+            variables: Vec::new(),
         }
     }
 
@@ -71,6 +73,18 @@ impl Namespace {
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Sets a variable of the environment inside.
+    #[must_use]
+    pub fn env(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((key, value.into()));
+        self
+    }
+
+    /// Whether this is not the outer test.
+    pub(crate) fn is_inside() -> bool {
+        std::env::var_os(ROLE).is_some()
     }
 
     /// `true` inside the namespace. Outside, runs the test of this thread's name in one to its
@@ -107,6 +121,7 @@ impl Namespace {
             .arg(std::env::current_exe().expect("this test's binary"))
             .args(["--exact", test, "--nocapture", "--include-ignored"])
             .env(ROLE, INIT)
+            .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(another(&output))
             .stderr(another(&output));
@@ -116,7 +131,7 @@ impl Namespace {
         let mut text = Vec::new();
         output.read_to_end(&mut text).expect("the output is read");
         let text = String::from_utf8_lossy(&text);
-        for line in text.lines().filter(|line| line.starts_with("skipped: ")) {
+        for line in text.lines().filter(|line| is_for_people(line)) {
             let _ = writeln!(io::stderr(), "{line}");
         }
         match ending {
@@ -128,6 +143,11 @@ impl Namespace {
             ),
         }
     }
+}
+
+/// What is told outside although the test has passed.
+fn is_for_people(line: &str) -> bool {
+    line.starts_with("skipped: ") || line.starts_with("fire: ")
 }
 
 fn another(file: &File) -> File {

@@ -1,4 +1,5 @@
-//! What a child does between fork and exec: the only file of this crate with `unsafe`.
+//! What a child does between fork and exec, and what the hostile programs of the fire tests need of
+//! the kernel: the only file of this crate with `unsafe`.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -57,4 +58,53 @@ fn check(result: libc::c_int) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// fork(2) for a program of one thread: the child's PID, or `None` in the child.
+///
+/// # Errors
+/// As fork(2).
+pub fn fork() -> io::Result<Option<libc::pid_t>> {
+    // SAFETY: whoever calls this has one thread, so the child's memory is whole and unlocked.
+    let pid = unsafe { libc::fork() };
+    check(pid)?;
+    Ok((pid != 0).then_some(pid))
+}
+
+/// Ends this process at once (_exit(2)): nothing is flushed or run any more.
+pub fn end_process(code: i32) -> ! {
+    // SAFETY: it does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends the calling thread alone, even the first of its process (exit(2) without the group).
+pub fn end_thread() -> ! {
+    loop {
+        // SAFETY: it does not return; the thread's stack is left as it is.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// Sets a signal to be ignored.
+pub fn ignore(signal: nix::sys::signal::Signal) {
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(signal as i32, libc::SIG_IGN) };
+}
+
+/// Reaps a child, and returns how it ended and the most memory it ever had resident, in KiB
+/// (wait4(2), getrusage(2)).
+///
+/// # Errors
+/// As wait4(2).
+pub fn reap_with_peak(pid: libc::pid_t) -> io::Result<(std::process::ExitStatus, i64)> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let mut status = 0;
+    // SAFETY: zeroed is a valid `rusage`; the call writes only to the two places it is given.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        check(libc::wait4(pid, &raw mut status, 0, &raw mut usage))?;
+        usage
+    };
+    let status = std::process::ExitStatus::from_raw(status);
+    Ok((status, usage.ru_maxrss))
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -46,6 +46,13 @@ impl Tool {
             stdin: Vec::new(),
             deadline: DEADLINE,
         }
+    }
+
+    /// Makes it lead a process group of its own (0), or join this one.
+    #[must_use]
+    pub fn process_group(mut self, group: i32) -> Self {
+        self.command.process_group(group);
+        self
     }
 
     /// Adds an argument.
