@@ -1,12 +1,16 @@
 //! The keeper: waits for COMMAND, and hands on to it what is sent to us.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal as Named, kill};
 use nix::unistd::{Pid, getpgid, getpid, getsid};
 use treekill::exec::Ending;
 
 use crate::sys::{self, Arrived};
+
+/// A COMMAND that runs for longer is one to make ourselves small for.
+const LONG_RUN: Duration = Duration::from_millis(200);
 
 /// Waits until COMMAND has ended, and says how.
 ///
@@ -17,11 +21,17 @@ pub(crate) fn keep(command: i32) -> Ending {
         command,
         told_to_stop: false,
     };
+    let mut patience = Some(LONG_RUN);
     loop {
         // COMMAND is our child and not reaped yet, so there is one more signal to come.
-        let ended = sys::next_signal().and_then(|arrived| keeper.take(arrived));
-        if let Some(ending) = ended {
-            return ending;
+        match sys::next_signal(patience) {
+            Some(arrived) => {
+                if let Some(ending) = keeper.take(arrived) {
+                    return ending;
+                }
+            }
+            None if patience.take().is_some() => sys::shrink(),
+            None => {}
         }
     }
 }

@@ -79,15 +79,15 @@ fn take(file: &File, deadline: Deadline, words: &mut Words) -> io::Result<bool> 
     if deadline.passed() {
         return steps(file, libc::LOCK_NB, set);
     }
-    let mut first = deadline.remaining().min(LONG_WAIT);
+    let mut slice = deadline.remaining().min(LONG_WAIT);
     if steps(file, libc::LOCK_NB, set)? {
         return Ok(true);
     }
     loop {
-        let alarm = if first == FOREVER {
+        let alarm = if slice == FOREVER {
             None
         } else {
-            Some(Alarm::start(first)?)
+            Some(Alarm::start(slice)?)
         };
         let taken = steps(file, 0, set_waiting);
         if let Some(alarm) = alarm {
@@ -104,7 +104,8 @@ fn take(file: &File, deadline: Deadline, words: &mut Words) -> io::Result<bool> 
             "waiting for the lock: {}",
             report::holder_words(file)
         ));
-        first = deadline.remaining();
+        sys::shrink();
+        slice = deadline.remaining();
     }
 }
 

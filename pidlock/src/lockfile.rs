@@ -30,8 +30,10 @@ impl LockFile {
     /// Says why FILE is not one to use: no regular file, no PID file, no permission, or somebody
     /// else's trap.
     pub(crate) fn open(path: &Path, mode: Option<u32>) -> Result<Self, String> {
-        let why = |error: &dyn std::fmt::Display| error.to_string();
-        let file = open_or_make(path, mode).map_err(|error| why(&error))?;
+        let file = open_or_make(path, mode).map_err(|error| match error {
+            Unusable::Missing => "its folder is not there".to_owned(),
+            error => error.to_string(),
+        })?;
         let opened = Self {
             path: path.to_owned(),
             // Before any lock is taken: closing the low number would drop it.
@@ -54,7 +56,12 @@ impl LockFile {
     /// # Errors
     /// As [`LockFile::open`]; or another file is in its place by now.
     pub(crate) fn again(&self) -> Result<Self, String> {
-        let second = Self::open(&self.path, None)?;
+        let file = pidfile::open_with(OpenOptions::new().read(true).write(true), &self.path)
+            .map_err(|error| error.to_string())?;
+        let second = Self {
+            path: self.path.clone(),
+            file: sys::moved_up(file, HIGH),
+        };
         if second.identity() == self.identity() {
             Ok(second)
         } else {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use treekill::describe::{describe, user_name, user_of};
+use treekill::describe::{describe, local_user_name, user_of};
 use treekill::pidfile::{self, Held};
 use treekill::record::{Field, Output, escape};
 use treekill::table::{Proc, Stat};
@@ -65,7 +65,7 @@ pub(crate) fn status(out: &mut Output, state: State, holder: Option<i32>) {
     let mut cmdline = Field::Unknown;
     if let Some((proc, stat)) = holder.and_then(look_at) {
         let description = describe(&proc, &stat);
-        user = user_of(&proc, stat.pid()).map(user_name).into();
+        user = user_of(&proc, stat.pid()).map(local_user_name).into();
         started = stat.identity.started().into();
         name = Field::text(description.name);
         cmdline = Field::text(description.cmdline);

@@ -14,6 +14,7 @@ use nix::sys::signal::{
     SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, SigmaskHow, Signal as Named,
     sigaction, sigprocmask,
 };
+use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 
@@ -152,18 +153,47 @@ pub(crate) struct Arrived {
     pub from_kernel: bool,
 }
 
-/// Waits for the next signal (sigwaitinfo(2)); `None` when it was interrupted.
+/// Waits for the next signal (sigwaitinfo(2)), at most for `patience` if there is one; `None` when
+/// that ran out or the wait was interrupted.
 #[must_use]
-pub(crate) fn next_signal() -> Option<Arrived> {
+pub(crate) fn next_signal(patience: Option<Duration>) -> Option<Arrived> {
     let set = SigSet::all();
-    // SAFETY: zeroed is a valid `siginfo_t`; set and info live through the call.
+    let patience = patience.map(|length| *TimeSpec::from(length).as_ref());
+    let limit = patience
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: zeroed is a valid `siginfo_t`; set, info and limit live through the call.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        let number = libc::sigwaitinfo(set.as_ref(), &raw mut info);
+        let number = libc::sigtimedwait(set.as_ref(), &raw mut info, limit);
         (number > 0).then_some(Arrived {
             number,
             from_kernel: info.si_code == libc::SI_KERNEL,
         })
+    }
+}
+
+/// Gives the pages of our own program back: a process that waits for hours needs few of them, and
+/// the kernel maps those again when it goes on.
+pub(crate) fn shrink() {
+    unsafe extern "C" {
+        // The first and the last byte of the program's read-only part (end(3)).
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let page = 4096;
+    let start = (&raw const __executable_start)
+        .addr()
+        .next_multiple_of(page);
+    let end = (&raw const etext).addr() / page * page;
+    // SAFETY: these pages are mapped from the program's file and are never written, so what is
+    // dropped is read again from there.
+    unsafe {
+        libc::madvise(
+            std::ptr::without_provenance_mut(start),
+            end.saturating_sub(start),
+            libc::MADV_DONTNEED,
+        );
     }
 }
 

@@ -79,6 +79,22 @@ pub fn user_name(uid: u32) -> String {
     }
 }
 
+/// The name that /etc/passwd (passwd(5)) gives to a user, or its number: for a small program that
+/// does without the C library's other sources of users, which are most of its size.
+#[must_use]
+pub fn local_user_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    passwd_name(&users, uid).map_or_else(|| uid.to_string(), str::to_owned)
+}
+
+fn passwd_name(users: &str, uid: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
 /// The user with this name or number; `None` where there is no such name.
 #[must_use]
 pub fn user_number(name: &str) -> Option<u32> {
@@ -96,6 +112,14 @@ mod tests {
         assert_eq!(joined(b"a\0b c\0\0"), b"a b c");
         assert_eq!(joined(b"a\0\0b\0"), b"a  b");
         assert_eq!(joined(b""), b"");
+    }
+
+    #[test]
+    fn users_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nnobody:x:65534:1:::\n";
+        assert_eq!(passwd_name(users, 0), Some("root"));
+        assert_eq!(passwd_name(users, 65534), Some("nobody"));
+        assert_eq!(passwd_name(users, 1), None);
     }
 
     #[test]
