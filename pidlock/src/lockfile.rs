@@ -36,9 +36,9 @@ impl LockFile {
         })?;
         let opened = Self {
             path: path.to_owned(),
-            // Before any lock is taken: closing the low number would drop it.
-            file: sys::moved_up(file, HIGH),
-        };
+            file,
+        }
+        .moved_up();
         opened.trustworthy()?;
         opened.is_pid_file()?;
         Ok(opened)
@@ -58,14 +58,23 @@ impl LockFile {
     pub(crate) fn again(&self) -> Result<Self, String> {
         let file = pidfile::open_with(OpenOptions::new().read(true).write(true), &self.path)
             .map_err(|error| error.to_string())?;
+        // Not moved up here: whoever holds a lock already must close no descriptor of FILE.
         let second = Self {
             path: self.path.clone(),
-            file: sys::moved_up(file, HIGH),
+            file,
         };
         if second.identity() == self.identity() {
             Ok(second)
         } else {
             Err("it was replaced just now".to_owned())
+        }
+    }
+
+    /// The same under a high descriptor. Only before a lock is taken: the low one is closed.
+    pub(crate) fn moved_up(self) -> Self {
+        Self {
+            file: sys::moved_up(self.file, HIGH),
+            ..self
         }
     }
 

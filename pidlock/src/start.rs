@@ -97,6 +97,7 @@ fn become_command(
     let Locked { keeper, command } = locked;
     // Everything that may be FILE is closed before the lock is taken, never after.
     drop(keeper);
+    let command = command.moved_up();
     let prepared = match background {
         Some(background) => background.enter(&[command.file().as_raw_fd(), writer.as_raw_fd()]),
         None => Ok(()),
