@@ -35,7 +35,8 @@ Examples:
     version,
     after_long_help = AFTER_HELP,
     override_usage = "procwatch [OPTIONS] [--] COMMAND [ARG...]",
-    max_term_width = 100
+    max_term_width = 100,
+    args_override_self = true
 )]
 pub(crate) struct Options {
     /// When to start COMMAND again: not after exit 0, after any end, or never
@@ -126,6 +127,13 @@ mod tests {
             let words: Vec<&str> = options.command.iter().filter_map(|w| w.to_str()).collect();
             assert_eq!(words.join(" "), command, "{line}");
         }
+    }
+
+    #[test]
+    fn the_last_of_an_option_given_twice_counts() {
+        let line = "procwatch -m 1 --max-restarts 2 -q -q sleep";
+        let options = Options::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(options.max_restarts, 2);
     }
 
     #[test]

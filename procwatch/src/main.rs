@@ -34,9 +34,11 @@ mod restart;
 mod rotate;
 mod signals;
 mod size;
+mod stop;
 mod supervise;
 mod sys;
 mod wait;
+mod watch;
 
 fn main() {
     let options: cli::Options = match treekill::common::parse("procwatch") {
