@@ -20,6 +20,7 @@ pub(crate) fn keep(command: i32) -> Ending {
     let mut keeper = Keeper {
         command,
         told_to_stop: false,
+        command_stopped: false,
     };
     let mut patience = Some(LONG_RUN);
     loop {
@@ -42,19 +43,33 @@ struct Keeper {
     /// waits for us must see its job stopped. A COMMAND that is stopped by other means stops
     /// alone, since nobody would think of waking us.
     told_to_stop: bool,
+    /// COMMAND has stopped, as far as we have been told.
+    command_stopped: bool,
 }
 
 impl Keeper {
     /// Acts on a signal; says how COMMAND ended, if it did.
     fn take(&mut self, arrived: Arrived) -> Option<Ending> {
         match arrived.number {
-            libc::SIGCHLD => return self.look(),
-            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.told_to_stop = true,
-            libc::SIGCONT => self.told_to_stop = false,
-            _ => {}
+            libc::SIGCHLD => {
+                if let Some(ending) = self.look() {
+                    return Some(ending);
+                }
+            }
+            number => {
+                match number {
+                    libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.told_to_stop = true,
+                    libc::SIGCONT => self.told_to_stop = false,
+                    _ => {}
+                }
+                if !self.has_reached_command(arrived) {
+                    sys::send(self.command, number);
+                }
+            }
         }
-        if !self.has_reached_command(arrived) {
-            sys::send(self.command, arrived.number);
+        // Either may come first: that we are to stop, or that COMMAND has.
+        if self.told_to_stop && self.command_stopped {
+            self.stop_with_command();
         }
         None
     }
@@ -81,30 +96,26 @@ impl Keeper {
 
     /// Looks what became of our children. As PID 1 we also reap those that others left.
     fn look(&mut self) -> Option<Ending> {
-        let mut stopped = false;
         while let Some((pid, status)) = sys::next_child() {
-            if pid != self.command {
-                continue;
+            if pid == self.command {
+                if let Some(ending) = Ending::of(status) {
+                    return Some(ending);
+                }
+                self.command_stopped = status.stopped_signal().is_some();
             }
-            if let Some(ending) = Ending::of(status) {
-                return Some(ending);
-            }
-            stopped = status.stopped_signal().is_some();
-        }
-        if stopped && self.told_to_stop {
-            self.stop_with_command();
         }
         None
     }
 
-    /// Stops as COMMAND has, and wakes it when we are woken, unless that has been done.
+    /// Stops as COMMAND has, and sees to it that COMMAND goes on when we do.
     fn stop_with_command(&mut self) {
-        self.told_to_stop = false;
         // Perhaps we have been woken before we came to stop.
         if !sys::take_pending(Named::SIGCONT) {
             sys::stop();
             sys::take_pending(Named::SIGCONT);
         }
+        self.told_to_stop = false;
+        self.command_stopped = false;
         let _ = kill(Pid::from_raw(self.command), Named::SIGCONT);
     }
 }
