@@ -1,6 +1,7 @@
 //! `--detach`: a second keeper takes over in the background, the first returns to its caller.
 
-use std::os::fd::AsRawFd as _;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use treekill::pidfile::KEEPER_BYTE;
 use treekill::words::Words;
@@ -28,13 +29,45 @@ pub(crate) fn hand_over(
     background: &Background,
     words: &mut Words,
 ) -> Result<i32, Failure> {
+    match split(&locked) {
+        // A keeper that ends without a word was killed.
+        Ok(Side::Caller(reader)) => start::hear(reader)
+            .unwrap_or_else(|| Err(io::Error::other("the keeper was killed").into())),
+        Ok(Side::Keeper(writer)) => stay(run, locked, signals, background, words, writer),
+        Err(failure) => {
+            roll_back(&locked.keeper, &failure);
+            Err(failure)
+        }
+    }
+}
+
+/// Which of two processes this is, with its end of the pipe between them.
+enum Side {
+    /// The one that was called, which waits for news and returns.
+    Caller(OwnedFd),
+    /// The one that stays.
+    Keeper(OwnedFd),
+}
+
+/// Lets go of the keeper's byte and becomes two processes.
+fn split(locked: &Locked) -> Result<Side, Failure> {
     let (reader, writer) = sys::pipe()?;
     lock::unset(locked.keeper.file(), KEEPER_BYTE)?;
-    if sys::fork()?.is_some() {
-        drop(writer);
-        // A keeper that was killed before it could say anything has started nothing.
-        return start::hear(reader).unwrap_or(Err(Failure::Locked));
-    }
+    Ok(match sys::fork()? {
+        Some(_) => Side::Caller(reader),
+        None => Side::Keeper(writer),
+    })
+}
+
+/// The keeper's life in the background.
+fn stay(
+    run: &Run,
+    locked: Locked,
+    signals: &Signals,
+    background: &Background,
+    words: &mut Words,
+    writer: OwnedFd,
+) -> ! {
     let kept = [
         locked.keeper.file().as_raw_fd(),
         locked.command.file().as_raw_fd(),

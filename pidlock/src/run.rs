@@ -49,7 +49,7 @@ pub(crate) fn run(run: &Run, words: &mut Words) -> Outcome {
 /// Starts COMMAND, waits for it and removes FILE.
 fn in_foreground(run: &Run, locked: LockFile, words: &mut Words) -> Result<Ending, Failure> {
     let signals = Signals::put_aside()?;
-    let locked = second_description(locked)?;
+    let locked = second_description(locked, run)?;
     let (locked, started) = start(run, locked, &signals, None);
     match started {
         Ok(pid) => {
@@ -72,7 +72,7 @@ fn in_background(run: &Run, locked: LockFile, words: &mut Words) -> Result<i32, 
         Failure::Unfit(why)
     })?;
     let signals = Signals::put_aside()?;
-    let locked = second_description(locked)?;
+    let locked = second_description(locked, run)?;
     if run.no_fork {
         let (locked, started) = start(run, locked, &signals, Some(&background));
         return started.inspect_err(|failure| roll_back(&locked.keeper, failure));
@@ -101,10 +101,21 @@ fn become_command(run: &Run, locked: &LockFile) -> Failure {
 }
 
 /// Opens FILE again for COMMAND, and leaves COMMAND's byte to it.
-fn second_description(keeper: LockFile) -> Result<Locked, Failure> {
-    lock::unset(keeper.file(), COMMAND_BYTE)?;
-    let command = keeper.again().map_err(Failure::Unfit)?;
-    Ok(Locked { keeper, command })
+fn second_description(keeper: LockFile, run: &Run) -> Result<Locked, Failure> {
+    let opened = match lock::unset(keeper.file(), COMMAND_BYTE) {
+        Ok(()) => keeper.again().map_err(|why| {
+            let file = report::name(&run.file);
+            Failure::Unfit(format!("{file}: {why}"))
+        }),
+        Err(error) => Err(error.into()),
+    };
+    match opened {
+        Ok(command) => Ok(Locked { keeper, command }),
+        Err(failure) => {
+            roll_back(&keeper, &failure);
+            Err(failure)
+        }
+    }
 }
 
 /// Removes FILE and lets go of it. What cannot be removed is emptied: no number outlives its

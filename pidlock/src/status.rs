@@ -64,5 +64,11 @@ pub(crate) fn holder(path: &Path, out: &mut Output, words: &mut Words) -> Exit {
         words.step("the kernel has no number for the holder here");
     }
     report::pid(out, pid);
-    Exit::Done
+    match out.check() {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            words.fail(format_args!("standard output: {}", os_words(&error)));
+            Exit::Failed
+        }
+    }
 }
