@@ -19,7 +19,7 @@
 //!
 //! In that world a test starts servers as [`Running`], which end with their guard; runs a tool to
 //! its end with [`Tool`], which yields a readable [`Ran`]; types into programs through a
-//! [`Terminal`]; looks at processes with [`process`]; and waits with [`wait_until`]. What is not
+//! [`Terminal`]; runs a server with the project's scripts as a [`Service`]; looks at processes with [`process`]; and waits with [`wait_until`]. What is not
 //! installed is asked for with [`needs!`](crate::needs!).
 //!
 //! ```no_run
@@ -45,6 +45,7 @@ pub mod needs;
 pub mod packaging;
 pub mod process;
 mod running;
+mod service;
 pub mod sys;
 mod terminal;
 mod tool;
@@ -52,6 +53,7 @@ mod world;
 
 pub use namespace::Namespace;
 pub use running::Running;
+pub use service::{Service, script};
 pub use terminal::Terminal;
 pub use tool::{Ran, Tool, bin};
 pub use world::{DEADLINE, free_port, repository, scratch, wait_until, wait_within};

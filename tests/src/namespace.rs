@@ -131,14 +131,16 @@ impl Namespace {
         let mut text = Vec::new();
         output.read_to_end(&mut text).expect("the output is read");
         let text = String::from_utf8_lossy(&text);
+        // Set off, so that nobody takes the inner harness's words for the outer one's.
+        let shown: String = text.lines().map(|line| format!("  | {line}\n")).collect();
         for line in text.lines().filter(|line| is_for_people(line)) {
             let _ = writeln!(io::stderr(), "{line}");
         }
         match ending {
             Some(status) if status.success() && text.contains("1 passed") => {}
-            Some(status) => panic!("in the namespace: {status}\n{text}"),
+            Some(status) => panic!("in the namespace: {status}\n{shown}"),
             None => panic!(
-                "in the namespace: not over after {:?}\n{text}",
+                "in the namespace: not over after {:?}\n{shown}",
                 self.deadline
             ),
         }

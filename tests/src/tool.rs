@@ -14,8 +14,16 @@ use serde_json::Value;
 
 use crate::{DEADLINE, needs};
 
-/// The five tools: what [`Tool::named`] looks for where cargo builds before it asks PATH.
-const OURS: [&str; 5] = ["portfree", "pidlock", "treekill", "waithealth", "procwatch"];
+/// What [`Tool::named`] looks for where cargo builds, before it asks PATH.
+const OURS: [&str; 7] = [
+    "portfree",
+    "pidlock",
+    "treekill",
+    "waithealth",
+    "procwatch",
+    "demo-server",
+    "hostile",
+];
 
 /// A program with its arguments, about to be run.
 #[derive(Debug)]
@@ -26,10 +34,10 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// One of the five tools, or any program on PATH.
+    /// A binary of this workspace, or any program on PATH.
     ///
     /// # Panics
-    /// When one of the five is not built.
+    /// When the binary is not built.
     #[must_use]
     pub fn named(name: &str) -> Self {
         if OURS.contains(&name) {

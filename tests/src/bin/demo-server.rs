@@ -77,6 +77,8 @@ fn hire(listener: &TcpListener) -> io::Result<Child> {
 
 /// Answers one connection after the other.
 fn work() -> io::Result<()> {
+    // It was started with the mask of the server.
+    SigSet::all().thread_unblock()?;
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     for connection in listener.incoming() {
         // A client that went away is no reason to end.
