@@ -113,9 +113,9 @@ configure() {
     LOG=$LOG_DIR/$NAME.log
     WATCH_LOG=$LOG_DIR/$NAME.watch.log
     EVENTS=$LOG_DIR/$NAME.events
-    read -r -a HEALTH <<<"${HEALTH_URL:-${PORT:+tcp://$(reachable "$HOST"):$PORT}}"
-    read -r -a HEALTH_OPTIONS <<<"${HEALTH_OPTIONS:-}"
-    read -r -a WATCH_OPTIONS <<<"${WATCH_OPTIONS:-}"
+    words HEALTH "${HEALTH_URL:-${PORT:+tcp://$(reachable "$HOST"):$PORT}}"
+    words HEALTH_OPTIONS "${HEALTH_OPTIONS:-}"
+    words WATCH_OPTIONS "${WATCH_OPTIONS:-}"
 }
 
 # An env file is bash: its variables are exported, its COMMAND may be an array.
@@ -151,6 +151,16 @@ seconds() {
     variable=$((10#$variable))
 }
 
+# words ARRAY TEXT: the words of a text, quoted as for xargs.
+words() {
+    local -n array=$1
+    local text
+    text=$(xargs -r printf '%s\n' <<<"$2" 2>/dev/null) || fail "$USAGE" "$1: a quote is not closed"
+    unset -v "$1"
+    array=()
+    [[ -z $text ]] || mapfile -t array <<<"$text"
+}
+
 # absolute FOLDER PATH
 absolute() {
     case $2 in
@@ -184,15 +194,14 @@ look_at_lock() {
     return "$code"
 }
 
-# Everything of the service that the lock knows, and what left its tree.
-# end_service GRACE [OPTION...]
+# end_service GRACE [OPTION...]: ends the tree behind the lock, then what left that tree.
 end_service() {
     local grace=$1 code=0
     shift
-    treekill "$@" -g "$grace" -p "$PID_FILE" >/dev/null || code=$?
-    treekill "$@" -g "$grace" --env "SERVICE_PID_FILE=$PID_FILE" >/dev/null || code=$?
+    treekill "$@" --grace "$grace" --pidfile "$PID_FILE" >/dev/null || code=$?
+    treekill --grace "$grace" --env "SERVICE_PID_FILE=$PID_FILE" >/dev/null || code=$?
     return "$code"
 }
 
-# stop_gracefully: procwatch gets TERM and stops the server within its own grace; ours is longer.
+# procwatch gets TERM, and stops the server within its own grace; ours is longer.
 stop_gracefully() { end_service $((GRACEFUL_TIMEOUT + 5)) --leader-first; }

@@ -9,8 +9,9 @@ usage() {
 usage: NAME=api PORT=8000 restart.sh -- COMMAND [ARG...]
        restart.sh ENV_FILE...
 
-Checks the settings and runs PRE_START while the service still runs, then stop.sh, then start.sh,
-with the same environment. What is not running is started.
+Checks the settings and runs PRE_START while the service still runs, then ends what runs of it, then
+start.sh, with the same environment. What is not running is started. Whoever else holds the port is
+left to start.sh.
 
 Exit: that of stop.sh where it fails, else that of start.sh; 125 wrong usage, nothing was done.
 
@@ -26,5 +27,5 @@ for option in "${OPTIONS[@]}"; do
 done
 
 "$here/start.sh" --check "$@"
-"$here/stop.sh" "${FILES[@]}"
+"$here/stop.sh" --own "${FILES[@]}"
 exec "$here/start.sh" "$@"

@@ -61,7 +61,7 @@ start_all() {
         code=0
         "$here/start.sh" "$file" || code=$?
         if ((code != 0)); then
-            ((${#running[@]} == 0)) || "$here/stop.sh" "${running[@]}"
+            ((${#running[@]} == 0)) || "$here/stop.sh" --own "${running[@]}"
             exit "$code"
         fi
         running=("$file" "${running[@]}")

@@ -38,7 +38,7 @@ done
 ((${#COMMAND[@]} == 0)) || fail "$USAGE" "takes no command (see status.sh --help)"
 find_tools
 
-row() { printf '%-16s %-8s %8s %9s %9s  %-15s %s\n' "$@"; }
+row() { printf '%-14s %-8s %7s %7s %8s  %-13s %s\n' "$@"; }
 
 status_of_all() {
     local file code result=0 options=("${OPTIONS[@]}")
@@ -84,7 +84,11 @@ port() {
     local state pid
     [[ -n $PORT ]] || { echo - && return; }
     IFS=$'\t' read -r _ _ state pid _ < <(portfree --list "$PORT" 2>/dev/null) || true
-    printf '%s %s\n' "$PORT" "${state:+by $pid}${state:-free}" | sed 's/LISTEN$//'
+    if [[ -n ${state:-} ]]; then
+        printf '%s by %s\n' "$PORT" "$pid"
+    else
+        printf '%s free\n' "$PORT"
+    fi
 }
 
 # What the health check says: the first target that is not healthy, else the first.
@@ -93,8 +97,8 @@ health() {
     ((${#HEALTH[@]} > 0)) || { echo - && return; }
     records=$(waithealth --once --attempt-timeout "$HEALTH_CHECK_TIMEOUT" \
         "${HEALTH_OPTIONS[@]}" "${HEALTH[@]}" 2>/dev/null) || true
-    awk -F '\t' '$2 == "unhealthy" { bad = bad ? bad : $2 ": " $5 }
-        $2 == "healthy" { good = good ? good : $2 ": " $5 ", " $3 " ms" }
+    awk -F '\t' '$2 == "unhealthy" && !bad { bad = $2 " (" $5 ")" }
+        $2 == "healthy" && !good { good = $2 " (" $5 ")" }
         END { print bad ? bad : good ? good : "-" }' <<<"$records"
 }
 

@@ -6,12 +6,14 @@ set -euo pipefail
 
 usage() {
     cat <<'EOF'
-usage: NAME=api PORT=8000 stop.sh
-       stop.sh ENV_FILE...
+usage: NAME=api PORT=8000 stop.sh [--own]
+       stop.sh [--own] ENV_FILE...
 
 Ends whoever holds the lock of the service, then whoever holds its port: TERM, GRACEFUL_TIMEOUT
 (30) seconds, KILL. Stopping what is stopped is success. Several services are stopped in reverse
 order. NAME, PORT, PID_DIR and env files are as for start.sh.
+
+  --own    leaves whoever holds the port alone, if start.sh did not start it
 
 Exit: 0 the lock and the port are free; 1 one is not; 77 permission was missing; 125 wrong usage,
 nothing was done.
@@ -22,9 +24,14 @@ nothing was done.
 EOF
 }
 
+own=no
+
 read_arguments "$@"
 for option in "${OPTIONS[@]}"; do
-    unknown_option "$option"
+    case $option in
+    --own) own=yes ;;
+    *) unknown_option "$option" ;;
+    esac
 done
 ((${#COMMAND[@]} == 0)) || fail "$USAGE" "takes no command (see stop.sh --help)"
 find_tools
@@ -34,20 +41,30 @@ stop_all() {
     local index code result=0
     for ((index = $#; index > 0; index--)); do
         code=0
-        "$here/stop.sh" "${!index}" || code=$?
+        "$here/stop.sh" "${OPTIONS[@]}" "${!index}" || code=$?
         ((result != 0)) || result=$code
     done
     return "$result"
 }
 
+# Whoever still holds the port is ended, and named.
+free_port() {
+    local records code=0 pid outcome name
+    records=$(portfree --grace "$GRACEFUL_TIMEOUT" "$PORT") || code=$?
+    while IFS=$'\t' read -r pid outcome name _; do
+        [[ -z $pid ]] || say "$NAME: port $PORT was held by PID $pid ($name): $outcome"
+    done <<<"$records"
+    return "$code"
+}
+
 stop_service() {
-    local was=0 now=0 result=0 code
+    local was=0 now=0 result=0 code=0 freed=
     look_at_lock || was=$?
     ((was != 4)) || fail "$USAGE" "$PID_FILE: cannot tell whether it is running ($STATE)"
     stop_gracefully || result=$?
-    if [[ -n $PORT ]]; then
-        code=0
-        portfree --grace "$GRACEFUL_TIMEOUT" "$PORT" >/dev/null || code=$?
+    if [[ -n $PORT && $own == no ]]; then
+        freed=", port $PORT is free"
+        free_port || code=$?
         ((result != 0)) || result=$code
     fi
     look_at_lock || now=$?
@@ -57,8 +74,8 @@ stop_service() {
     fi
     ((result == 0)) || return "$result"
     case $was in
-    0) tell "$NAME: stopped${PORT:+, port $PORT is free}" ;;
-    *) tell "$NAME: was not running${PORT:+, port $PORT is free}" ;;
+    0) tell "$NAME: stopped$freed" ;;
+    *) tell "$NAME: was not running$freed" ;;
     esac
 }
 
