@@ -224,12 +224,12 @@ Usage: pidlock [OPTIONS] FILE [--] COMMAND [ARG...]
        pidlock --status FILE | --holder FILE
 
   -w, --wait DUR      wait for the lock up to DUR (inf: for ever), then 124
-  -E, --conflict-exit-code N   return N instead of 75 when another holds the lock
+  -E, --conflict-exit-code N   return N, not 75, when another holds the lock
   -d, --detach        start COMMAND in the background, print its PID
   -o, --log FILE      with -d: append COMMAND's output to FILE
   -F, --no-fork       become COMMAND instead of waiting for it
       --mode MODE     permissions of a FILE it makes (0600)
-      --status FILE   say whether COMMAND runs: 0 yes, 1 stale, 3 no, 4 cannot tell
+      --status FILE   say whether COMMAND runs: 0 yes, 3 no; see --help
       --holder FILE   print the holder's PID
   -q, --quiet   -v, --verbose   --json   -h, --help   -V, --version
 

@@ -17,8 +17,8 @@ use crate::sys::{self, Signals};
 /// Hands FILE to a keeper in the background that starts COMMAND; returns COMMAND's PID once it
 /// runs.
 ///
-/// Record locks do not cross a fork, flock(2) does: it keeps every other `pidlock` out while the
-/// keeper's byte changes hands.
+/// Record locks do not cross a fork: this process has the keeper's byte until COMMAND has its own.
+/// flock(2) does cross it, and keeps every other `pidlock` out while that byte changes hands.
 ///
 /// # Errors
 /// As [`start`].
@@ -29,10 +29,14 @@ pub(crate) fn hand_over(
     background: &Background,
     words: &mut Words,
 ) -> Result<i32, Failure> {
-    match split(&locked) {
-        // A keeper that ends without a word was killed.
-        Ok(Side::Caller(reader)) => start::hear(reader)
-            .unwrap_or_else(|| Err(io::Error::other("the keeper was killed").into())),
+    match split() {
+        Ok(Side::Caller(reader)) => {
+            // A keeper that ends without a word was killed.
+            let news = start::hear(reader)
+                .unwrap_or_else(|| Err(io::Error::other("the keeper was killed").into()));
+            lock::unset(locked.keeper.file(), KEEPER_BYTE)?;
+            news
+        }
         Ok(Side::Keeper(writer)) => stay(run, locked, signals, background, words, writer),
         Err(failure) => {
             roll_back(&locked.keeper, &failure);
@@ -49,10 +53,8 @@ enum Side {
     Keeper(OwnedFd),
 }
 
-/// Lets go of the keeper's byte and becomes two processes.
-fn split(locked: &Locked) -> Result<Side, Failure> {
+fn split() -> Result<Side, Failure> {
     let (reader, writer) = sys::pipe()?;
-    lock::unset(locked.keeper.file(), KEEPER_BYTE)?;
     Ok(match sys::fork()? {
         Some(_) => Side::Caller(reader),
         None => Side::Keeper(writer),
@@ -73,17 +75,15 @@ fn stay(
         locked.command.file().as_raw_fd(),
         writer.as_raw_fd(),
     ];
-    let taken_over = background
-        .enter(&kept)
-        .map_err(Failure::from)
-        .and_then(|()| Ok(lock::set(locked.keeper.file(), KEEPER_BYTE)?));
-    let (locked, started) = match taken_over {
+    let (locked, started) = match background.enter(&kept) {
         Ok(()) => start(run, locked, signals, Some(&Background::session_only())),
-        Err(failure) => (locked, Err(failure)),
+        Err(error) => (locked, Err(error.into())),
     };
     match started {
         Ok(pid) => {
             start::tell(writer, Ok(pid));
+            // Once it has heard this, or is gone, the other process leaves the byte to us.
+            let _ = lock::set_waiting(locked.keeper.file(), KEEPER_BYTE);
             let _how = keep(pid);
             clean_up(&locked.keeper, words);
         }

@@ -1,4 +1,5 @@
-//! Taking the lock: flock(2), then the keeper's byte, then COMMAND's byte, always in that order.
+//! Taking the lock: flock(2), then the keeper's byte, and COMMAND's byte must be free; always in
+//! that order.
 
 use std::fs::File;
 use std::io;
@@ -41,7 +42,8 @@ impl From<io::Error> for NotLocked {
     }
 }
 
-/// Takes the whole lock on FILE for this process, waiting for it as long as `patience`.
+/// Takes flock(2) and the keeper's byte of FILE while COMMAND's byte is free, waiting for them as
+/// long as `patience`. From then on nobody else takes COMMAND's byte.
 ///
 /// # Errors
 /// See [`NotLocked`].
@@ -55,69 +57,75 @@ pub(crate) fn acquire(
     let mut judge = Judge::default();
     loop {
         let file = LockFile::open(path, mode).map_err(NotLocked::Unfit)?;
-        if take(file.file(), deadline, words)? {
-            // Its last holder may have removed FILE while we took the lock, or waited for it.
-            if file.in_place() {
-                file.is_pid_file().map_err(NotLocked::Unfit)?;
-                words.settle();
-                return Ok(file);
-            }
-        } else if deadline.passed() && file.in_place() {
-            let held = pidfile::holder(file.file())?;
-            if !judge.is_passing(held) {
-                words.settle();
-                return Err(NotLocked::Held(held));
-            }
-            sleep(judge.pause());
+        let taken = take_now(file.file())? || take_until(file.file(), deadline, words)?;
+        // The last holder may have removed FILE while we took the lock, or waited for it.
+        if !file.in_place() {
+            continue;
         }
+        if taken {
+            file.is_pid_file().map_err(NotLocked::Unfit)?;
+            words.settle();
+            return Ok(file);
+        }
+        let held = pidfile::holder(file.file())?;
+        if !judge.is_passing(held) {
+            words.settle();
+            return Err(NotLocked::Held(held));
+        }
+        // What was taken goes with it: we are in nobody's way while we pause.
+        drop(file);
+        sleep(judge.pause());
     }
 }
 
-/// Takes all three locks, or says that one of them is held. Those taken before it go when the file
-/// is closed.
-fn take(file: &File, deadline: Deadline, words: &mut Words) -> io::Result<bool> {
-    if deadline.passed() {
-        return steps(file, libc::LOCK_NB, set);
+/// Takes the lock, or says that part of it is held.
+fn take_now(file: &File) -> io::Result<bool> {
+    let taken = sys::flock(file, libc::LOCK_EX | libc::LOCK_NB)
+        .and_then(|()| set(file, KEEPER_BYTE))
+        .and_then(|()| is_free(file, COMMAND_BYTE));
+    match taken {
+        Ok(free) => Ok(free),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    let mut slice = deadline.remaining().min(LONG_WAIT);
-    if steps(file, libc::LOCK_NB, set)? {
-        return Ok(true);
-    }
-    loop {
-        let alarm = if slice == FOREVER {
-            None
-        } else {
-            Some(Alarm::start(slice)?)
+}
+
+/// Takes the lock, asleep in the kernel while it is held; `false` once the deadline has passed.
+fn take_until(file: &File, deadline: Deadline, words: &mut Words) -> io::Result<bool> {
+    let mut slice = LONG_WAIT;
+    while !deadline.passed() {
+        let length = deadline.remaining().min(slice);
+        let alarm = match length {
+            FOREVER => None,
+            length => Some(Alarm::start(length)?),
         };
-        let taken = steps(file, 0, set_waiting);
+        let taken = sys::flock(file, libc::LOCK_EX)
+            .and_then(|()| set_waiting(file, KEEPER_BYTE))
+            .and_then(|()| set_waiting(file, COMMAND_BYTE))
+            .and_then(|()| unset(file, COMMAND_BYTE));
         if let Some(alarm) = alarm {
             alarm.stop()?;
         }
         match taken {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            taken => return taken,
+            Ok(()) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
         }
-        if deadline.passed() {
-            return Ok(false);
+        if slice == LONG_WAIT {
+            slice = FOREVER;
+            let holder = report::holder_words(file);
+            words.waiting(format_args!("waiting for the lock: {holder}"));
+            sys::shrink();
         }
-        words.waiting(format_args!(
-            "waiting for the lock: {}",
-            report::holder_words(file)
-        ));
-        sys::shrink();
-        slice = deadline.remaining();
     }
+    Ok(false)
 }
 
-fn steps(file: &File, how: i32, set: fn(&File, i64) -> Result<(), Errno>) -> io::Result<bool> {
-    let all = sys::flock(file, libc::LOCK_EX | how)
-        .and_then(|()| set(file, KEEPER_BYTE))
-        .and_then(|()| set(file, COMMAND_BYTE));
-    match all {
-        Ok(()) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+/// Whether no other process has a lock on this byte (`F_GETLK`).
+fn is_free(file: &File, byte: i64) -> Result<bool, Errno> {
+    let mut lock = record_lock(libc::F_WRLCK, byte);
+    fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
+    Ok(i32::from(lock.l_type) == libc::F_UNLCK)
 }
 
 /// Takes the lock on one byte, if it is free (fcntl_locking(2), `F_SETLK`).

@@ -82,33 +82,33 @@ fn in_background(run: &Run, locked: LockFile, words: &mut Words) -> Result<i32, 
 
 /// Becomes COMMAND; returns only if that failed.
 fn become_command(run: &Run, locked: &LockFile) -> Failure {
-    let file = locked.file();
-    if let Err(error) = locked.write_pid(std::process::id()) {
-        let failure = Failure::Write(error);
-        roll_back(locked, &failure);
-        return failure;
-    }
-    // COMMAND's own byte alone goes with it: its children would pin a lock of flock(2).
-    let ready = sys::keep_on_exec(file)
-        .and_then(|()| Ok(lock::unset(file, KEEPER_BYTE)?))
-        .and_then(|()| Ok(sys::flock(file, libc::LOCK_UN)?));
-    let failure = match ready {
+    let failure = match lock_as_command(locked) {
         Ok(()) => Failure::Exec(exec::become_command(&run.program, &run.arguments)),
-        Err(error) => error.into(),
+        Err(failure) => failure,
     };
     roll_back(locked, &failure);
     failure
 }
 
-/// Opens FILE again for COMMAND, and leaves COMMAND's byte to it.
+/// Takes COMMAND's byte, and lets go of what must not go with it: its children would pin a lock of
+/// flock(2).
+fn lock_as_command(locked: &LockFile) -> Result<(), Failure> {
+    let file = locked.file();
+    lock::set(file, COMMAND_BYTE)?;
+    locked
+        .write_pid(std::process::id())
+        .map_err(Failure::Write)?;
+    sys::keep_on_exec(file)?;
+    lock::unset(file, KEEPER_BYTE)?;
+    sys::flock(file, libc::LOCK_UN)?;
+    Ok(())
+}
+
+/// Opens FILE again for COMMAND.
 fn second_description(keeper: LockFile, run: &Run) -> Result<Locked, Failure> {
-    let opened = match lock::unset(keeper.file(), COMMAND_BYTE) {
-        Ok(()) => keeper.again().map_err(|why| {
-            let file = report::name(&run.file);
-            Failure::Unfit(format!("{file}: {why}"))
-        }),
-        Err(error) => Err(error.into()),
-    };
+    let opened = keeper
+        .again()
+        .map_err(|why| Failure::Unfit(format!("{}: {why}", report::name(&run.file))));
     match opened {
         Ok(command) => Ok(Locked { keeper, command }),
         Err(failure) => {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
-use testkit::{Terminal, Tool, in_namespace, needs, process, wait_until};
+use nix::sys::signal::Signal;
+use testkit::{Running, Terminal, Tool, in_namespace, needs, needs_root, process, wait_until};
 
-use crate::world::World;
+use crate::world::{World, send};
 
 /// A COMMAND that writes down each signal it gets until a file `over` is there.
 const NOTES: &str = "for s in TERM INT HUP QUIT WINCH; do trap \"echo $s >>got\" $s; done; \
@@ -133,4 +134,32 @@ fn ctrl_z_and_fg_work() {
     assert!(!world.file().exists());
     terminal.press("exit\r");
     terminal.wait();
+}
+
+/// `pidlock` as the first process of a container.
+#[test]
+fn as_pid_1_it_hands_signals_on_reaps_orphans_and_exits_with_the_number() {
+    needs_root!();
+    needs!("unshare");
+    let world = World::new();
+    let script = "trap 'echo got >got; kill -KILL $$' TERM; \
+         (sleep 0.01 & exec true); echo up >up; while :; do sleep 0.02; done";
+    let unshare = Tool::named("unshare").args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let unshare = unshare.arg(env!("CARGO_BIN_EXE_pidlock"));
+    let unshare = unshare.args(["run.pid", "sh", "-c", script]);
+    let mut unshare = Running::start(unshare.current_dir(world.path("")));
+    world.wait_for("up");
+    let pidlock = process::children(unshare.pid()).remove(0).pid;
+    wait_until("it has COMMAND alone", || {
+        process::all()
+            .iter()
+            .filter(|seen| seen.ppid == pidlock)
+            .count()
+            == 1
+    });
+    send(pidlock, Signal::SIGTERM);
+    assert_eq!(world.wait_for("got"), "got\n");
+    // PID 1 cannot end by a signal of its own: unshare reports a code.
+    assert_eq!(unshare.wait(), 128 + 9);
+    assert!(!world.file().exists());
 }
