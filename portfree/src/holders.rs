@@ -1,15 +1,17 @@
 //! Which processes have a socket: one pass over `/proc/*/fd`, matching inodes (proc_pid_fd(5)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use treekill::identity::Identity;
 use treekill::table::{Proc, Stat};
 
 use crate::sockets::Socket;
@@ -45,18 +47,40 @@ pub(crate) fn find(proc: &Proc, sockets: &[Socket]) -> io::Result<Found> {
     if sockets.is_empty() {
         return Ok(found);
     }
-    let mut search = Search::new(proc, sockets);
-    search.pass(Threads::OfTheDead)?;
-    if !search.missing().is_empty() {
-        // A thread can have descriptors of its own (unshare(2), CLONE_FILES).
-        search.pass(Threads::All)?;
+    // What no process has any more shows inode 0.
+    let inodes = sockets
+        .iter()
+        .map(|socket| socket.inode)
+        .filter(|&inode| inode != 0);
+    let inodes: HashSet<u64> = inodes.collect();
+    let mut hits = Hits::default();
+    if !inodes.is_empty() {
+        hits = pass(proc, &inodes, Threads::OfTheDead)?;
+        let seen: HashSet<u64> = hits.found.iter().map(|(_, inode)| *inode).collect();
+        if inodes != seen {
+            // A thread can have descriptors of its own (unshare(2), CLONE_FILES).
+            hits = pass(proc, &inodes, Threads::All)?;
+        }
     }
-    found.unseen = search.missing();
-    found.closed_to_us = search.closed_to_us;
-    found.holders = search.holders.into_values().collect();
+    let mut holders: HashMap<Identity, Holder> = HashMap::new();
+    found.unseen = sockets.to_vec();
+    for (stat, inode) in hits.found {
+        found.unseen.retain(|socket| socket.inode != inode);
+        let holder = holders.entry(stat.identity).or_insert_with(|| Holder {
+            stat,
+            sockets: Vec::new(),
+        });
+        for socket in sockets.iter().filter(|socket| socket.inode == inode) {
+            if !holder.sockets.contains(socket) {
+                holder.sockets.push(*socket);
+            }
+        }
+    }
+    found.closed_to_us = hits.closed_to_us;
+    found.holders = holders.into_values().collect();
     found
         .holders
-        .sort_by_key(|h| (h.stat.identity.start, h.stat.pid()));
+        .sort_by_key(|holder| (holder.stat.identity.start, holder.stat.pid()));
     Ok(found)
 }
 
@@ -70,113 +94,142 @@ enum Threads {
     All,
 }
 
-struct Search<'a> {
-    proc: &'a Proc,
-    sockets: &'a [Socket],
-    by_inode: HashMap<u64, Vec<usize>>,
-    holders: HashMap<i32, Holder>,
-    seen: Vec<bool>,
+/// What a pass, or one worker of it, has found.
+#[derive(Default)]
+struct Hits {
+    /// A process and the inode of a socket it has.
+    found: Vec<(Stat, u64)>,
+    /// How many processes did not let us look.
     closed_to_us: usize,
 }
 
-impl<'a> Search<'a> {
-    fn new(proc: &'a Proc, sockets: &'a [Socket]) -> Self {
-        let mut by_inode: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (index, socket) in sockets.iter().enumerate() {
-            // What no process has any more shows inode 0.
-            if socket.inode != 0 {
-                by_inode.entry(socket.inode).or_default().push(index);
-            }
+/// The pass waits for the kernel, one small answer after the other: it is shared among so many,
+/// where threads are to be had.
+const WORKERS: usize = 4;
+
+/// One pass over all processes.
+fn pass(proc: &Proc, inodes: &HashSet<u64>, threads: Threads) -> io::Result<Hits> {
+    let pids = numbers(Path::new("/proc"))?;
+    let next = AtomicUsize::new(0);
+    let work = || -> io::Result<Hits> {
+        let mut worker = Worker::new(proc, inodes, threads);
+        while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+            worker.process(pid)?;
         }
+        Ok(worker.hits)
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..WORKERS)
+            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut all: Hits = work()?;
+        for other in others {
+            let hits = other
+                .join()
+                .map_err(|_| io::Error::other("a thread failed"))??;
+            all.found.extend(hits.found);
+            all.closed_to_us += hits.closed_to_us;
+        }
+        Ok(all)
+    })
+}
+
+/// Looks through the descriptors of one process after the other.
+struct Worker<'a> {
+    proc: &'a Proc,
+    inodes: &'a HashSet<u64>,
+    threads: Threads,
+    listing: Vec<u8>,
+    hits: Hits,
+}
+
+impl<'a> Worker<'a> {
+    fn new(proc: &'a Proc, inodes: &'a HashSet<u64>, threads: Threads) -> Self {
         Self {
             proc,
-            sockets,
-            by_inode,
-            holders: HashMap::new(),
-            seen: vec![false; sockets.len()],
-            closed_to_us: 0,
+            inodes,
+            threads,
+            listing: vec![0; 32 * 1024],
+            hits: Hits::default(),
         }
     }
 
-    /// The sockets that nobody was seen to have.
-    fn missing(&self) -> Vec<Socket> {
-        let pairs = self.sockets.iter().zip(&self.seen);
-        pairs.filter(|(_, seen)| !**seen).map(|(s, _)| *s).collect()
-    }
-
-    fn pass(&mut self, threads: Threads) -> io::Result<()> {
-        self.closed_to_us = 0;
-        if self.by_inode.is_empty() {
-            return Ok(());
-        }
-        for pid in numbers(Path::new("/proc"))? {
-            let empty = match self.folder(pid, &format!("/proc/{pid}/fd")) {
-                Ok(count) => count == 0,
-                Err(Errno::EACCES | Errno::EPERM) => {
-                    self.closed_to_us += 1;
-                    continue;
-                }
-                Err(error @ (Errno::EMFILE | Errno::ENFILE)) => return Err(error.into()),
-                // The first thread has ended, or the whole process.
-                Err(_) => true,
-            };
-            if empty || threads == Threads::All {
-                let tasks = format!("/proc/{pid}/task");
-                for thread in numbers(Path::new(&tasks)).unwrap_or_default() {
-                    if thread != pid {
-                        let _ = self.folder(pid, &format!("{tasks}/{thread}/fd"));
-                    }
+    fn process(&mut self, pid: i32) -> io::Result<()> {
+        let is_empty = match self.folder(pid, &format!("/proc/{pid}/fd")) {
+            Ok(is_empty) => is_empty,
+            Err(Errno::EACCES | Errno::EPERM) => {
+                self.hits.closed_to_us += 1;
+                return Ok(());
+            }
+            Err(error @ (Errno::EMFILE | Errno::ENFILE)) => return Err(error.into()),
+            // The first thread has ended, or the whole process.
+            Err(_) => true,
+        };
+        if is_empty || self.threads == Threads::All {
+            let tasks = format!("/proc/{pid}/task");
+            for thread in numbers(Path::new(&tasks)).unwrap_or_default() {
+                if thread != pid {
+                    let _ = self.folder(pid, &format!("{tasks}/{thread}/fd"));
                 }
             }
         }
         Ok(())
     }
 
-    /// Looks through one folder of descriptors; how many there are.
-    fn folder(&mut self, pid: i32, path: &str) -> Result<usize, Errno> {
+    /// Looks through one folder of descriptors; whether there is none.
+    fn folder(&mut self, pid: i32, path: &str) -> Result<bool, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = nix::fcntl::open(path, flags, Mode::empty())?;
-        let mut listing = Dir::from_fd(folder.try_clone().map_err(|_| Errno::EMFILE)?)?;
-        let mut count = 0;
-        let mut link = [0; 32];
-        for entry in listing.iter().flatten() {
-            let name = entry.file_name();
-            if name.to_bytes().first() == Some(&b'.') {
-                continue;
+        let mut is_empty = true;
+        loop {
+            let length = sys::read_folder(folder.as_fd(), &mut self.listing)?;
+            if length == 0 {
+                return Ok(is_empty);
             }
-            count += 1;
-            let target = sys::read_link_at(folder.as_fd(), name, &mut link);
-            let Some(inode) = target.and_then(inode_of) else {
-                continue;
-            };
-            if !self.by_inode.contains_key(&inode) {
-                continue;
-            }
-            // The folder belongs to the process and not to its number: where the link can be
-            // read once more, the number was still this process's when its stat was read.
-            let stat = self.proc.stat(pid);
-            let again = sys::read_link_at(folder.as_fd(), name, &mut link).and_then(inode_of);
-            if let (Some(stat), true) = (stat, again == Some(inode)) {
-                self.note(stat, inode);
-            }
-        }
-        Ok(count)
-    }
-
-    fn note(&mut self, stat: Stat, inode: u64) {
-        let holder = self.holders.entry(stat.pid()).or_insert_with(|| Holder {
-            stat,
-            sockets: Vec::new(),
-        });
-        for &index in self.by_inode.get(&inode).into_iter().flatten() {
-            if let (Some(socket), Some(seen)) = (self.sockets.get(index), self.seen.get_mut(index))
-            {
-                *seen = true;
-                if !holder.sockets.contains(socket) {
-                    holder.sockets.push(*socket);
+            for name in Names(self.listing.get(..length).unwrap_or_default()) {
+                if name.to_bytes().starts_with(b".") {
+                    continue;
+                }
+                is_empty = false;
+                let Some(inode) = wanted_inode(folder.as_fd(), name, self.inodes) else {
+                    continue;
+                };
+                // The folder belongs to the process and not to its number: where the link can
+                // be read once more, the number was still this process's when its stat was read.
+                let stat = self.proc.stat(pid);
+                let again = wanted_inode(folder.as_fd(), name, self.inodes);
+                if let (Some(stat), true) = (stat, again == Some(inode)) {
+                    self.hits.found.push((stat, inode));
                 }
             }
         }
+    }
+}
+
+/// The inode of the socket behind a descriptor, if it is one of those that are searched for.
+fn wanted_inode(folder: BorrowedFd<'_>, name: &CStr, inodes: &HashSet<u64>) -> Option<u64> {
+    let mut link = [0; 32];
+    let inode = inode_of(sys::read_link_at(folder, name, &mut link)?)?;
+    inodes.contains(&inode).then_some(inode)
+}
+
+/// The names in what [`sys::read_folder`] read, which is a row of `struct linux_dirent64`: inode
+/// and offset of 8 bytes each, its own length of 2, a type of 1, and the name with its NUL.
+struct Names<'a>(&'a [u8]);
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a CStr;
+
+    fn next(&mut self) -> Option<&'a CStr> {
+        let length = self
+            .0
+            .get(16..18)?
+            .try_into()
+            .map(u16::from_ne_bytes)
+            .ok()?;
+        let name = self.0.get(19..usize::from(length))?;
+        self.0 = self.0.get(usize::from(length)..)?;
+        CStr::from_bytes_until_nul(name).ok()
     }
 }
 
@@ -211,6 +264,22 @@ mod tests {
         let me = nix::unistd::getpid().as_raw();
         assert!(found.holders.iter().any(|holder| holder.stat.pid() == me));
         assert!(found.unseen.is_empty());
+    }
+
+    #[test]
+    fn a_folder_is_listed_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let expected: HashSet<String> = (0..1000).map(|n| format!("entry {n}")).collect();
+        for name in &expected {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let open = std::fs::File::open(folder.path()).unwrap();
+        let (mut buffer, mut names) = ([0; 500], HashSet::new());
+        while let Ok(length @ 1..) = sys::read_folder(open.as_fd(), &mut buffer) {
+            names.extend(Names(&buffer[..length]).map(|name| name.to_str().unwrap().to_owned()));
+        }
+        names.retain(|name| !name.starts_with('.'));
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use treekill::table::{Proc, Table};
 use treekill::tree::{Member, Tree};
 
 use crate::forwarder::{self, Engine};
-use crate::holders::{self, Holder};
+use crate::holders::{self, Found, Holder};
 use crate::plan::Plan;
 use crate::sockets::{Socket, Sockets, Wanted};
 
@@ -67,8 +67,7 @@ pub(crate) fn select(
     sockets: &[Socket],
     known: &HashSet<Identity>,
 ) -> io::Result<Selection> {
-    let found = holders::find(proc, sockets)?;
-    let table = proc.table()?;
+    let (found, table) = find_beside_table(proc, sockets)?;
     let guard = Guard::new(&table);
     let mut selection = Selection {
         holders: Vec::new(),
@@ -100,6 +99,19 @@ pub(crate) fn select(
     selection.members.extend(below);
     selection.forget_our_own_copy();
     Ok(selection)
+}
+
+/// Both passes over `/proc` at the same time, where a thread is to be had.
+fn find_beside_table(proc: &Proc, sockets: &[Socket]) -> io::Result<(Found, Table)> {
+    std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new().spawn_scoped(scope, || proc.table());
+        let found = holders::find(proc, sockets)?;
+        let table = match beside.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(table)) => table?,
+            _ => proc.table()?,
+        };
+        Ok((found, table))
+    })
 }
 
 impl Selection {

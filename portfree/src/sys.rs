@@ -4,6 +4,8 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+use nix::errno::Errno;
+
 /// Reads a symbolic link into `buffer` and returns what fits of it (readlinkat(2)); `None` where
 /// it cannot be read. Unlike nix's, it allocates nothing: this runs once per open file.
 pub(crate) fn read_link_at<'a>(
@@ -16,4 +18,17 @@ pub(crate) fn read_link_at<'a>(
     // writes at most `room` bytes to the buffer.
     let length = unsafe { libc::readlinkat(folder.as_raw_fd(), name.as_ptr(), to.cast(), room) };
     buffer.get(..usize::try_from(length).ok()?)
+}
+
+/// Reads as many entries of an open folder as fit into `buffer`, raw, and returns how many bytes
+/// they take; 0 at the end (getdents(2)).
+///
+/// # Errors
+/// ENOENT where what the folder stands for is gone.
+pub(crate) fn read_folder(folder: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let (to, room) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: the descriptor is open for the length of the call, which writes at most `room`
+    // bytes to the buffer.
+    let length = unsafe { libc::syscall(libc::SYS_getdents64, folder.as_raw_fd(), to, room) };
+    Errno::result(length).map(|length| usize::try_from(length).unwrap_or(0))
 }
