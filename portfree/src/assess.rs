@@ -1,10 +1,11 @@
 //! Whether ports are free: a clean answer of the kernel and a successful bind.
 
 use std::io;
+use std::thread::sleep;
 
 use crate::ports::{Port, Target};
 use crate::prove::{Proof, addresses, bind_for_a_moment};
-use crate::sockets::{Socket, Sockets, Wanted};
+use crate::sockets::{SECOND_LOOK, Socket, Sockets, Wanted};
 
 /// What stands between the ports and a server that starts now.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,9 @@ pub(crate) struct Assessment {
     pub(crate) blocked: Vec<Port>,
     /// Ports that this user may not bind: the kernel's answer alone speaks for them.
     pub(crate) unproved: Vec<Port>,
+    /// Whether what was in the way of a bind may be gone in a moment: somebody else's proof, or
+    /// a connection that is just ending.
+    may_pass: bool,
 }
 
 impl Assessment {
@@ -26,16 +30,38 @@ impl Assessment {
     }
 }
 
-/// Assesses the ports. Where a holder is found, its port is not bound: that proves nothing new.
+/// A port on which something passes is assessed this often.
+const TRIES: usize = 5;
+
+/// Assesses the ports.
 ///
 /// # Errors
 /// Where the kernel does not answer, or binding fails for another reason than the port.
 pub(crate) fn assess(sockets: &mut Sockets, targets: &[Target]) -> io::Result<Assessment> {
-    let holding = sockets.holding(targets)?;
-    let mut assessment = Assessment::default();
+    let mut assessment = assess_once(sockets, targets)?;
+    for _ in 1..TRIES {
+        if !assessment.may_pass {
+            break;
+        }
+        sleep(SECOND_LOOK);
+        assessment = assess_once(sockets, targets)?;
+    }
+    Ok(assessment)
+}
+
+/// Where a holder is found, its port is not bound: that proves nothing new.
+fn assess_once(sockets: &mut Sockets, targets: &[Target]) -> io::Result<Assessment> {
+    let mut assessment = Assessment {
+        holding: sockets.holding(targets)?,
+        ..Assessment::default()
+    };
     let mut in_use = Vec::new();
     for port in targets.iter().flat_map(Target::each) {
-        if holding.iter().any(|socket| port.is_met_by(socket)) {
+        if assessment
+            .holding
+            .iter()
+            .any(|socket| port.is_met_by(socket))
+        {
             continue;
         }
         match prove(port)? {
@@ -44,7 +70,6 @@ pub(crate) fn assess(sockets: &mut Sockets, targets: &[Target]) -> io::Result<As
             Proof::Free | Proof::NoSuchAddress => {}
         }
     }
-    assessment.holding = holding;
     if !in_use.is_empty() {
         let all = sockets.look(targets, Wanted::All)?;
         assessment.explain(&in_use, &all);
@@ -59,6 +84,7 @@ impl Assessment {
             let mut explained = false;
             for socket in all.iter().filter(|socket| port.is_met_by(socket)) {
                 explained = true;
+                self.may_pass |= socket.is_passing();
                 // A holder that came between the two looks.
                 let list = if socket.holds() {
                     &mut self.holding
@@ -70,6 +96,7 @@ impl Assessment {
                 }
             }
             if !explained {
+                self.may_pass = true;
                 self.blocked.push(port);
             }
         }

@@ -30,7 +30,7 @@ Examples:
 /// A holder is a process with a TCP socket that listens or is bound, or a UDP socket that is
 /// bound and unconnected. Clients are no holders and are never touched.
 #[derive(Debug, Parser)]
-#[command(name = "portfree", version, after_long_help = EXAMPLES)]
+#[command(name = "portfree", version, after_long_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Cli {
     /// 8000, 8000-8010, 8000/tcp, 53/udp, 127.0.0.1:8000, [::1]:8000; TCP when not said
     #[arg(value_name = "PORT", required = true)]

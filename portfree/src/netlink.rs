@@ -219,7 +219,11 @@ fn parse(body: &[u8], protocol: Protocol) -> Option<Socket> {
         protocol,
         address,
         port: u16::from_be_bytes(bytes_at(body, 4)?),
-        state: State(*body.get(1)?),
+        state: match State(*body.get(1)?) {
+            // What is asked for as bound is answered as closed.
+            State::UNCONNECTED if protocol == Protocol::Tcp => State::BOUND,
+            state => state,
+        },
         uid: u32_at(body, 64)?,
         inode: u32_at(body, 68)?.into(),
         ipv6_only: is_ipv6_only(body.get(MESSAGE..)?),
@@ -274,6 +278,27 @@ mod tests {
         let link = format!("/proc/self/fd/{}", listener.as_raw_fd());
         let link = std::fs::read_link(link).unwrap();
         assert_eq!(link.to_str(), Some(&*format!("socket:[{}]", socket.inode)));
+    }
+
+    #[test]
+    fn a_bound_socket_is_named_so() {
+        let fd = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::empty(),
+            None,
+        )
+        .unwrap();
+        let any = nix::sys::socket::SockaddrIn::new(127, 0, 0, 1, 0);
+        nix::sys::socket::bind(fd.as_raw_fd(), &any).unwrap();
+        let local: nix::sys::socket::SockaddrIn =
+            nix::sys::socket::getsockname(fd.as_raw_fd()).unwrap();
+        let found = dump(Protocol::Tcp, local.port(), Wanted::Holding);
+        // Kernels before 6.8 do not show it.
+        assert!(
+            found.iter().all(|s| s.state == State::BOUND && s.holds()),
+            "{found:?}"
+        );
     }
 
     #[test]

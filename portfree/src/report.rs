@@ -278,7 +278,7 @@ impl Report {
             let left = left.filter(|s| !assessment.in_the_way.contains(s)).count();
             if left > 0 {
                 self.words.step(format_args!(
-                    "{target}: {left} leftovers of ended connections (TIME-WAIT, FIN-WAIT) are in nobody's way"
+                    "{target}: left of ended connections, in nobody's way (TIME-WAIT, FIN-WAIT): {left}"
                 ));
             }
         }
@@ -401,7 +401,7 @@ impl Report {
             let (count, state) = (same.count(), socket.state.name());
             if socket.state.is_leftover() {
                 self.words.say(format_args!(
-                    "{port}: in the way: {count} in {state}, left by a server that had not set SO_REUSEADDR; the kernel drops them within a minute"
+                    "{port}: in the way: {count} in {state}, left by a program that had not set SO_REUSEADDR; the kernel drops it within a minute"
                 ));
             } else {
                 self.words.say(format_args!(

@@ -12,13 +12,15 @@ use crate::plan::{Mode, Plan};
 use crate::prove::{Proof, bind_for_a_moment};
 use crate::report::Report;
 use crate::sockets::Sockets;
-use crate::{free, next, show};
+use crate::{free, next, show, sys};
 
 /// The name under which this tool speaks.
 pub(crate) const TOOL: &str = "portfree";
 
 /// Runs the tool; returns its exit code.
 pub(crate) fn run() -> u8 {
+    // A listening socket that our caller passed on by accident would make us one of its holders.
+    sys::close_what_was_inherited();
     let cli: Cli = match parse(TOOL) {
         Ok(cli) => cli,
         Err(code) => return code,

@@ -97,7 +97,6 @@ pub(crate) fn select(
     }
     let below = selection.tree.search(&selection.table, &guard);
     selection.members.extend(below);
-    selection.forget_our_own_copy();
     Ok(selection)
 }
 
@@ -112,18 +111,4 @@ fn find_beside_table(proc: &Proc, sockets: &[Socket]) -> io::Result<(Found, Tabl
         };
         Ok((found, table))
     })
-}
-
-impl Selection {
-    /// What we have, we inherited: where the ancestor that had it is named, we need not be.
-    fn forget_our_own_copy(&mut self) {
-        let is = |spared: &Spared, refusal| *spared == Spared::Guarded(refusal);
-        if self
-            .spared
-            .iter()
-            .any(|(_, why)| is(why, Refusal::OurAncestor))
-        {
-            self.spared.retain(|(_, why)| !is(why, Refusal::Ourselves));
-        }
-    }
 }

@@ -89,6 +89,11 @@ impl State {
         matches!(self.0, 4..=6 | 9 | 11)
     }
 
+    /// Whether it turns into another one within a round trip: FIN-WAIT-1, LAST-ACK, CLOSING.
+    fn is_passing(self) -> bool {
+        matches!(self.0, 4 | 9 | 11)
+    }
+
     /// The bit of this state in a mask of states.
     pub(crate) fn bit(self) -> u32 {
         1_u32.checked_shl(self.0.into()).unwrap_or(0)
@@ -130,6 +135,11 @@ impl Socket {
         self.holds() && self.state != State::LISTEN
     }
 
+    /// Whether it may be another thing in a moment.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.may_be_a_proof() || self.state.is_passing()
+    }
+
     /// Its local address and port.
     pub(crate) fn local(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
@@ -156,8 +166,8 @@ impl Wanted {
     }
 }
 
-/// A socket that held its port a moment ago and may be a proof is looked at again after this.
-const SECOND_LOOK: Duration = Duration::from_millis(10);
+/// What may be another thing in a moment is looked at again after this.
+pub(crate) const SECOND_LOOK: Duration = Duration::from_millis(10);
 
 /// The kernel's sockets: by socket diagnostics, or by `/proc/net` where those are denied.
 #[derive(Debug)]

@@ -32,3 +32,10 @@ pub(crate) fn read_folder(folder: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<u
     let length = unsafe { libc::syscall(libc::SYS_getdents64, folder.as_raw_fd(), to, room) };
     Errno::result(length).map(|length| usize::try_from(length).unwrap_or(0))
 }
+
+/// Closes every descriptor but the standard streams (close_range(2), since Linux 5.9; an older
+/// kernel leaves them open). To be called first of all.
+pub(crate) fn close_what_was_inherited() {
+    // SAFETY: nothing in this process owns a descriptor above the standard streams yet.
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+}
