@@ -49,7 +49,7 @@ impl Memory {
         self.due
     }
 
-    /// Measures when it is due; the bytes, where they are more than the limit.
+    /// Measures when it is due; the bytes, where they may be more than the limit.
     pub(crate) fn tick(&mut self, tree: &Leftovers) -> Option<u64> {
         if !self.due.passed() {
             return None;
@@ -65,9 +65,8 @@ impl Memory {
         let proc = tree.proc();
         let used = pids
             .iter()
-            .map(|&pid| proportional(proc, pid).unwrap_or_else(|| self.resident(&[pid])))
-            .sum();
-        (used > self.limit).then_some(used)
+            .map(|&pid| proportional(proc, pid).unwrap_or_else(|| self.resident(&[pid])));
+        Some(used.sum())
     }
 
     /// Resident bytes of these processes.

@@ -204,6 +204,15 @@ impl Report {
         self.event("unhealthy", &fields);
     }
 
+    /// The tree uses so many bytes, though more are resident where shared pages count each time.
+    pub(crate) fn measured(&mut self, bytes: u64) {
+        let used = size::words(bytes);
+        self.words.step(format_args!(
+            "{} uses {used} of memory, less than is resident",
+            self.name
+        ));
+    }
+
     /// The tree uses so many bytes, which is too much.
     pub(crate) fn too_large(&mut self, pid: i32, bytes: u64, limit: u64) {
         let (used, allowed) = (size::words(bytes), size::words(limit));

@@ -74,8 +74,12 @@ impl Supervisor {
         if let Some(memory) = &mut self.memory {
             let limit = memory.limit();
             if let Some(bytes) = memory.tick(&self.leftovers) {
-                self.report.too_large(child.pid, bytes, limit);
-                self.stop_to_restart(child, Reason::Memory);
+                if bytes > limit {
+                    self.report.too_large(child.pid, bytes, limit);
+                    self.stop_to_restart(child, Reason::Memory);
+                } else {
+                    self.report.measured(bytes);
+                }
             }
         }
     }
