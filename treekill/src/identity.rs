@@ -104,6 +104,12 @@ impl Pinned {
         self.wait(Duration::ZERO)
     }
 
+    /// Whether its number is still its own: it lives, or nobody has reaped it yet.
+    #[must_use]
+    pub fn has_its_number(&self) -> bool {
+        !sys::pidfd_is_reaped(self.fd.as_fd())
+    }
+
     /// Waits until it is dead, at most this long, and says whether it is.
     #[must_use]
     pub fn wait(&self, patience: Duration) -> bool {
@@ -152,7 +158,9 @@ mod tests {
         pinned.signal(Signal::KILL).unwrap();
         assert!(pinned.wait(Duration::from_secs(10)));
         assert_eq!(proc.stat(pid).unwrap().state, b'Z');
+        assert!(pinned.has_its_number());
         child.wait().unwrap();
+        assert!(!pinned.has_its_number());
         assert!(Pinned::open(&proc, pinned.identity()).unwrap().is_none());
     }
 

@@ -115,13 +115,24 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// EPERM: not ours to signal; ESRCH: dead and reaped.
 pub fn pidfd_send_signal(fd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
+    pidfd_send(fd, signal.number())
+}
+
+/// Whether the process that a pidfd holds is dead and reaped, so that its number may go to
+/// another: signal 0 reaches nobody, and only a reaped process has no number any more.
+#[must_use]
+pub fn pidfd_is_reaped(fd: BorrowedFd<'_>) -> bool {
+    pidfd_send(fd, 0) == Err(Errno::ESRCH)
+}
+
+fn pidfd_send(fd: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is open for the length of the call, and a null siginfo is allowed.
     let result = unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
             fd.as_raw_fd(),
-            signal.number(),
+            number,
             no_info,
             0,
         )

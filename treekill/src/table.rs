@@ -31,6 +31,9 @@ pub struct Stat {
     pub is_kernel_thread: bool,
 }
 
+/// More than the fields of `/proc/PID/stat` up to the start time can be long.
+const STAT_LENGTH: usize = 768;
+
 /// PF_KTHREAD of the kernel's `include/linux/sched.h`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
@@ -104,9 +107,9 @@ impl Proc {
     }
 
     fn stat_of(&self, name: &str) -> Option<Stat> {
-        let mut line = Vec::new();
-        self.read_into(&format!("{name}/stat"), &mut line).ok()?;
-        Stat::parse(&line)
+        let mut buffer = [0; STAT_LENGTH];
+        let length = self.read_once(&format!("{name}/stat"), &mut buffer).ok()?;
+        Stat::parse(buffer.get(..length)?)
     }
 
     /// Reads a file below `/proc` into `out`, which is emptied first.
@@ -114,10 +117,27 @@ impl Proc {
     /// # Errors
     /// As open(2) and read(2): no such process, no permission.
     pub fn read_into(&self, path: &str, out: &mut Vec<u8>) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let fd = openat(&self.folder, path, flags, Mode::empty())?;
         out.clear();
-        std::fs::File::from(fd).read_to_end(out).map(drop)
+        out.resize(4096, 0);
+        let mut file = std::fs::File::from(self.open_below(path)?);
+        let first = file.read(out)?;
+        let is_whole = first < out.len();
+        out.truncate(first);
+        if is_whole {
+            return Ok(());
+        }
+        file.read_to_end(out).map(drop)
+    }
+
+    /// One open, one read, one close: what runs once per process must not do more.
+    fn read_once(&self, path: &str, buffer: &mut [u8]) -> io::Result<usize> {
+        let fd = self.open_below(path)?;
+        Ok(nix::unistd::read(&fd, buffer)?)
+    }
+
+    fn open_below(&self, path: &str) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        Ok(openat(&self.folder, path, flags, Mode::empty())?)
     }
 
     /// All processes as they are now, in one pass.
@@ -125,28 +145,25 @@ impl Proc {
     /// # Errors
     /// Where the folder itself cannot be listed. A process that ends meanwhile is left out.
     pub fn table(&self) -> io::Result<Table> {
+        self.table_beside(|_| None)
+    }
+
+    /// All processes in one pass that reads nothing of those that are known: a number for which
+    /// `known` has an answer is not looked at again.
+    ///
+    /// # Errors
+    /// As [`Proc::table`].
+    pub fn table_beside(&self, known: impl Fn(i32) -> Option<Stat>) -> io::Result<Table> {
         let mut stats = HashMap::new();
-        let mut buffer = vec![0; 1024];
         for entry in std::fs::read_dir(Path::new("/proc"))? {
             let name = entry?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if !name.starts_with(|c: char| c.is_ascii_digit()) {
-                continue;
-            }
-            if let Some(stat) = self.quick_stat(name, &mut buffer) {
-                stats.insert(stat.pid(), stat);
+            let number = name.to_str().and_then(|name| name.parse().ok());
+            let Some(pid) = number else { continue };
+            if let Some(stat) = known(pid).or_else(|| self.stat(pid)) {
+                stats.insert(pid, stat);
             }
         }
         Ok(Table { stats })
-    }
-
-    /// One open, one read, one close: the line is short, and this runs once per process.
-    fn quick_stat(&self, name: &str, buffer: &mut [u8]) -> Option<Stat> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let path = format!("{name}/stat");
-        let fd = openat(&self.folder, path.as_str(), flags, Mode::empty()).ok()?;
-        let length = nix::unistd::read(&fd, buffer).ok()?;
-        Stat::parse(buffer.get(..length)?)
     }
 }
 

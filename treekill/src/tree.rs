@@ -51,6 +51,8 @@ struct Followed {
     depth: usize,
     /// For such a root: a process that started by then must be left, or it is another's number.
     witness_by: Option<SystemTime>,
+    /// How many searches in a row have found no process that has or names this number.
+    unused: u8,
 }
 
 /// The tree below some roots. It can be searched again with a newer table and remembers its
@@ -123,6 +125,7 @@ impl Tree {
             start: None,
             depth: 0,
             witness_by: written,
+            unused: 0,
         });
     }
 
@@ -131,8 +134,9 @@ impl Tree {
         if self.scope == Scope::Alone {
             return Vec::new();
         }
-        self.followed.retain(|followed| !followed.was_reused(table));
         let index = Index::of(table);
+        self.followed
+            .retain_mut(|followed| followed.keeps_its_number(table, &index));
         self.leave_out_children(&index);
         let mut found = Vec::new();
         let mut at = 0;
@@ -184,16 +188,40 @@ impl Tree {
             start: Some(stat.identity.start),
             depth,
             witness_by: None,
+            unused: 0,
         });
     }
 }
 
 impl Followed {
-    /// Whether the number names another process by now: then nothing of the old one is left.
-    fn was_reused(&self, table: &Table) -> bool {
-        table
-            .get(self.pid)
-            .is_some_and(|stat| self.start != Some(stat.identity.start))
+    /// Whether the number still stands for the process that was followed. It does not when
+    /// another process has it, nor once nothing has or names it any more: then the kernel is free
+    /// to give it away. One search alone may have missed a chain of short-lived processes.
+    fn keeps_its_number(&mut self, table: &Table, index: &Index<'_>) -> bool {
+        if let Some(stat) = table.get(self.pid) {
+            self.unused = 0;
+            return self.start == Some(stat.identity.start);
+        }
+        let is_named =
+            index.sessions.contains_key(&self.pid) || index.groups.contains_key(&self.pid);
+        self.unused = if is_named { 0 } else { self.unused + 1 };
+        if is_named && self.has_witness(index) {
+            // Seen once is enough: what names a number keeps it from others.
+            self.witness_by = None;
+        }
+        self.unused < 2
+    }
+
+    /// Whether something that names the number was there when the file was written.
+    fn has_witness(&self, index: &Index<'_>) -> bool {
+        let of = |map: &HashMap<i32, Vec<&Stat>>, written| {
+            let stats = map.get(&self.pid).into_iter().flatten();
+            stats
+                .map(|stat| stat.identity)
+                .any(|identity| !started_after(identity, written))
+        };
+        self.witness_by
+            .is_none_or(|written| of(&index.sessions, written) || of(&index.groups, written))
     }
 }
 
@@ -221,18 +249,13 @@ impl<'a> Index<'a> {
 
     /// What is directly below a followed number, the lowest PID first.
     fn below(&self, followed: &Followed, table: &Table) -> Vec<&'a Stat> {
+        if followed.witness_by.is_some() {
+            return Vec::new();
+        }
         let at =
             |map: &HashMap<i32, Vec<&'a Stat>>| map.get(&followed.pid).cloned().unwrap_or_default();
         let mut below = at(&self.sessions);
         below.extend(at(&self.groups).into_iter().filter(|s| is_orphan(s, table)));
-        if let Some(written) = followed.witness_by {
-            if below
-                .iter()
-                .all(|stat| started_after(stat.identity, written))
-            {
-                return Vec::new();
-            }
-        }
         below.extend(at(&self.children));
         below.sort_by_key(|stat| stat.pid());
         below
@@ -352,6 +375,31 @@ mod tests {
             let mut tree = Tree::new(Scope::Tree);
             tree.add_dead_root(900_010, Some(written));
             assert_eq!(pids(&tree.search(&left, &guard())), expected);
+        }
+    }
+
+    #[test]
+    fn a_witness_is_needed_once() {
+        let left = table(&[INIT, (900_012, 1, 900_010, 900_010)]);
+        let written = identity(900_012).started().unwrap() + Duration::from_secs(1);
+        let mut tree = Tree::new(Scope::Tree);
+        tree.add_dead_root(900_010, Some(written));
+        assert_eq!(pids(&tree.search(&left, &guard())), [900_012]);
+        // What the witness left behind was started long after the file was written.
+        let later = table(&[INIT, (990_000, 1, 900_010, 900_010)]);
+        assert_eq!(pids(&tree.search(&later, &guard())), [990_000]);
+    }
+
+    #[test]
+    fn a_number_that_nothing_names_any_more_is_given_up() {
+        let rows = [INIT, (900_010, 1, 900_010, 900_010)];
+        let (alive, gone) = (table(&rows), table(&[INIT]));
+        let stranger = table(&[INIT, (900_050, 1, 900_010, 900_010)]);
+        let mut tree = Tree::new(Scope::Tree);
+        tree.add_root(alive.get(900_010).unwrap(), &guard())
+            .unwrap();
+        for looks in [&alive, &gone, &gone, &stranger] {
+            assert!(tree.search(looks, &guard()).is_empty());
         }
     }
 
