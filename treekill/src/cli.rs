@@ -39,7 +39,7 @@ Examples:
 /// orphans of their process groups. Each process is told once to end, gets a grace to do so, and
 /// is killed when it does not; nothing can fork its way out.
 #[derive(Debug, clap::Parser)]
-#[command(version, after_long_help = AFTER_HELP, max_term_width = 100)]
+#[command(version, after_long_help = AFTER_HELP, max_term_width = 100, args_override_self = true)]
 #[command(override_usage = "treekill [OPTIONS] [PID...]\n       ... | treekill [OPTIONS] -")]
 pub(crate) struct Cli {
     /// Roots of trees; `-` reads them from standard input
@@ -262,6 +262,16 @@ mod tests {
         assert_eq!(plan.names, names);
         assert!(plan.policy.grace.is_zero());
         assert_eq!(plan.policy.signal.to_string(), "INT");
+    }
+
+    #[test]
+    fn the_last_of_an_option_counts_and_selectors_add_up() {
+        let words = [
+            "-g", "1", "-g", "2", "--name", "a", "--name", "b", "-n", "-n",
+        ];
+        let plan = plan(&words).unwrap();
+        assert_eq!(plan.policy.grace, Duration::from_secs(2));
+        assert_eq!(plan.selection.names, [b"a", b"b"]);
     }
 
     #[test]

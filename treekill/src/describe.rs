@@ -21,12 +21,41 @@ pub struct Description {
 /// Describes a process. One that is dying meanwhile has lost its command line.
 #[must_use]
 pub fn describe(proc: &Proc, stat: &Stat) -> Description {
-    let mut raw = Vec::new();
-    let _ = proc.read_into(&format!("{}/cmdline", stat.pid()), &mut raw);
+    let raw = read_memory_of(proc, stat, "cmdline");
     Description {
         name: whole_name(stat, &raw),
         cmdline: joined(&raw),
     }
+}
+
+/// The environment that a process was started with, as far as it still shows it; entries end in
+/// NUL (proc_pid_environ(5)). Empty where it is not ours to see.
+#[must_use]
+pub fn environment(proc: &Proc, stat: &Stat) -> Vec<u8> {
+    read_memory_of(proc, stat, "environ")
+}
+
+/// A file of `/proc/PID` that shows memory of the process. Where its first thread has ended, only
+/// the others still show it.
+fn read_memory_of(proc: &Proc, stat: &Stat, file: &str) -> Vec<u8> {
+    let mut raw = Vec::new();
+    let pid = stat.pid();
+    let read = proc.read_into(&format!("{pid}/{file}"), &mut raw);
+    if read.is_err() {
+        raw.clear();
+    }
+    if stat.state == b'Z' && raw.is_empty() {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+        for thread in threads.into_iter().flatten().flatten() {
+            let thread = thread.file_name().into_string().unwrap_or_default();
+            let path = format!("{pid}/task/{thread}/{file}");
+            if proc.read_into(&path, &mut raw).is_ok() && !raw.is_empty() {
+                return raw;
+            }
+        }
+        raw.clear();
+    }
+    raw
 }
 
 /// The arguments of `/proc/PID/cmdline`, which end in NUL each, as one line.

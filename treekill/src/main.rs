@@ -8,6 +8,7 @@
 //! that can be wrong with the words of the command line is found before anybody is signalled.
 
 mod cli;
+mod drawing;
 mod exit;
 mod report;
 mod roots;

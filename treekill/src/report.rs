@@ -1,14 +1,19 @@
 //! Records on standard output, words on standard error.
 
+use std::io::IsTerminal as _;
+
 use treekill::describe::{Description, user_name, user_of};
 use treekill::duration::millis;
 use treekill::guard::Refusal;
-use treekill::record::{Field, Output, escape};
+use treekill::record::{Field, Format, Output, escape};
 use treekill::signal::Signal;
+use treekill::sys::terminal_columns;
 use treekill::table::{Proc, Stat};
 use treekill::terminate::{Ending, Outcome, Step};
 use treekill::tree::{Member, Spared};
 use treekill::words::Words;
+
+use crate::drawing::drawn;
 
 /// Both streams of treekill.
 #[derive(Debug)]
@@ -68,8 +73,28 @@ impl Report {
         }
     }
 
-    /// A process that would be signalled.
-    pub(crate) fn candidate(&mut self, member: &Member, description: Description) {
+    /// Whether names and command lines are wanted at all.
+    #[must_use]
+    pub(crate) fn shows_records(&self) -> bool {
+        self.out.format() != Format::Silent
+    }
+
+    /// The processes that would be signalled: records, or a drawing on a terminal.
+    pub(crate) fn candidates(&mut self, members: Vec<(&Member, Description)>) {
+        let is_drawn = self.out.format() == Format::Plain && std::io::stdout().is_terminal();
+        if is_drawn {
+            let width = terminal_columns(&std::io::stdout()).map_or(80, usize::from);
+            for line in drawn(&members, width) {
+                self.out.line(&line);
+            }
+            return;
+        }
+        for (member, description) in members {
+            self.candidate(member, description);
+        }
+    }
+
+    fn candidate(&mut self, member: &Member, description: Description) {
         self.out.prefix_record(
             5,
             &[

@@ -138,7 +138,11 @@ fn settled(file: &File) -> Held {
     let deadline = Deadline::after(PATIENCE);
     loop {
         let held = pidfile::holder(file).unwrap_or(Held::Nobody);
-        if !matches!(held, Held::Changing { .. }) || deadline.passed() {
+        let is_changing = matches!(
+            held,
+            Held::Changing { .. } | Held::Elsewhere { command: false }
+        );
+        if !is_changing || deadline.passed() {
             return held;
         }
         sleep(Duration::from_millis(2));
@@ -215,21 +219,23 @@ impl Locked {
         true
     }
 
+    /// Whether it is still locked for the process that it was locked for.
     fn is_held(&self) -> bool {
-        let ours = |pid: Option<i32>| match self.held {
-            Held::Running { keeper, .. } => keeper == pid,
-            Held::Changing { keeper } => Some(keeper) == pid,
-            Held::Foreign { taken_by } => taken_by == pid,
-            Held::Nobody | Held::Elsewhere { .. } => false,
+        let Ok(now) = pidfile::holder(&self.file) else {
+            return false;
         };
-        match pidfile::holder(&self.file) {
-            Ok(Held::Running { keeper, command }) => match self.held {
-                Held::Running { command: ours, .. } => ours == command,
-                _ => ours(keeper),
-            },
-            Ok(Held::Changing { keeper }) => ours(Some(keeper)),
-            Ok(Held::Foreign { taken_by }) => ours(taken_by),
-            Ok(Held::Nobody | Held::Elsewhere { .. }) | Err(_) => false,
+        match (self.held, now) {
+            (Held::Running { command, .. }, Held::Running { command: other, .. }) => {
+                command == other
+            }
+            (Held::Running { keeper, .. }, Held::Changing { keeper: other }) => {
+                keeper == Some(other)
+            }
+            (Held::Changing { keeper }, Held::Running { keeper: other, .. }) => {
+                Some(keeper) == other
+            }
+            (_, Held::Nobody) => false,
+            (before, now) => before == now,
         }
     }
 

@@ -7,7 +7,7 @@ use treekill::exec::os_words;
 use treekill::guard::Guard;
 use treekill::identity::{Identity, Pinned};
 use treekill::table::{Proc, Stat, Table};
-use treekill::terminate::{Ending, terminate};
+use treekill::terminate::{Ending, terminate, terminate_undescribed};
 use treekill::tree::{Member, Scope, Tree};
 
 use crate::cli::Plan;
@@ -133,10 +133,11 @@ impl Job<'_> {
         let alive: Vec<&Member> = members.iter().filter(is_alive).collect();
         self.tell_spared();
         self.judge_existence(!alive.is_empty());
-        for member in alive {
-            let description = describe(&self.proc, &member.stat);
-            self.report.candidate(member, description);
-        }
+        let described = alive
+            .into_iter()
+            .map(|member| (member, describe(&self.proc, &member.stat)))
+            .collect();
+        self.report.candidates(described);
     }
 
     fn tell_spared(&mut self) {
@@ -147,6 +148,11 @@ impl Job<'_> {
 
     /// Ends the members and reports on each.
     fn end(&mut self, table: Table, members: Vec<Member>) -> Result<(), Refused> {
+        let terminate = if self.report.shows_records() {
+            terminate
+        } else {
+            terminate_undescribed
+        };
         let words = &mut self.report.words;
         let outcomes = terminate(
             &self.proc,

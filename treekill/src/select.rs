@@ -1,7 +1,7 @@
 //! Roots that are looked for: by name, by command line, by environment.
 
 use regex_lite::Regex;
-use treekill::describe::{describe, user_of};
+use treekill::describe::{describe, environment, user_of};
 use treekill::guard::Guard;
 use treekill::identity::Pinned;
 use treekill::table::{Proc, Stat, Table};
@@ -47,7 +47,7 @@ impl Selection {
     }
 
     fn is_meant(&self, proc: &Proc, stat: &Stat) -> bool {
-        let is_found = self.describes(proc, stat) || self.is_in_environment(proc, stat.pid());
+        let is_found = self.describes(proc, stat) || self.is_in_environment(proc, stat);
         let is_theirs = || {
             self.user
                 .is_none_or(|user| user_of(proc, stat.pid()) == Some(user))
@@ -67,13 +67,9 @@ impl Selection {
             || (!cmdline.is_empty() && self.patterns.iter().any(|regex| regex.is_match(&cmdline)))
     }
 
-    fn is_in_environment(&self, proc: &Proc, pid: i32) -> bool {
-        let mut environment = Vec::new();
+    fn is_in_environment(&self, proc: &Proc, stat: &Stat) -> bool {
         !self.variables.is_empty()
-            && proc
-                .read_into(&format!("{pid}/environ"), &mut environment)
-                .is_ok()
-            && environment
+            && environment(proc, stat)
                 .split(|&b| b == 0)
                 .any(|entry| self.variables.iter().any(|variable| variable == entry))
     }
