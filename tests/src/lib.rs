@@ -39,6 +39,7 @@
 // The failure of a test's helper is the failure of the test.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod docker;
 pub mod fire;
 pub mod namespace;
 pub mod needs;
