@@ -233,7 +233,7 @@ fn json_text(bytes: &[u8]) -> String {
         text.push_str(chunk.valid());
         hex(&mut text, chunk.invalid());
     }
-    let quoted = serde_json::Value::String(text).to_string();
+    let quoted = serde_json::to_string(&text).unwrap_or_default();
     if !quoted.contains(char::is_control) {
         return quoted;
     }
