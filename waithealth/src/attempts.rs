@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use treekill::duration::Deadline;
@@ -10,6 +9,7 @@ use treekill::signal::Signal;
 
 use crate::answer::{Answer, Health};
 use crate::cli::Plan;
+use crate::mailbox::Mailbox;
 use crate::pause::pause;
 use crate::probe::Probe;
 
@@ -78,7 +78,7 @@ impl Rhythm {
         target: usize,
         probe: &mut Probe,
         made: &Arc<[AtomicU32]>,
-        events: &Sender<Event>,
+        events: &Mailbox<Event>,
     ) {
         let mut said: Option<Answer> = None;
         let mut row = 0;
@@ -101,8 +101,10 @@ impl Rhythm {
             } else {
                 None
             };
-            // Nobody listens any more once the outcome is known.
-            if event.is_some_and(|event| events.send(event).is_err()) || passed || self.single {
+            if let Some(event) = event {
+                events.put(event);
+            }
+            if passed || self.single {
                 return;
             }
             let pause = pause(self.interval, self.began.elapsed(), health);

@@ -18,6 +18,7 @@ mod attempts;
 mod cli;
 mod exit;
 mod field;
+mod mailbox;
 mod names;
 mod pause;
 mod probe;

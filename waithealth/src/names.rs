@@ -1,13 +1,13 @@
 //! From a host to its addresses, never waiting longer than the attempt lasts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use treekill::duration::Deadline;
 
 use crate::answer::Answer;
 use crate::cli::Family;
+use crate::mailbox::Mailbox;
 use crate::target::Peer;
 
 /// How long addresses are used before they are asked for again: polling every 5 ms must not
@@ -21,7 +21,7 @@ pub(crate) struct Names {
     family: Family,
     known: Option<(Instant, Vec<SocketAddr>)>,
     /// A look-up that has not come back. A resolver that hangs is not asked a second time.
-    asked: Option<Receiver<Vec<SocketAddr>>>,
+    asked: Option<Mailbox<Vec<SocketAddr>>>,
 }
 
 impl Names {
@@ -76,37 +76,32 @@ impl Names {
     }
 
     fn look_up(&mut self, deadline: Deadline) -> Result<Vec<SocketAddr>, Answer> {
-        let receiver = match self.asked.take() {
-            Some(receiver) => receiver,
+        let mailbox = match self.asked.take() {
+            Some(mailbox) => mailbox,
             None => ask(self.peer.clone())?,
         };
-        match receiver.recv_timeout(deadline.remaining()) {
-            Ok(addresses) => {
-                let addresses = self.of_family(addresses)?;
-                self.known = Some((Instant::now(), addresses.clone()));
-                Ok(addresses)
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                self.asked = Some(receiver);
-                Err(Answer::unresolved())
-            }
-            Err(RecvTimeoutError::Disconnected) => Err(Answer::unhealthy("name does not resolve")),
-        }
+        let Some(addresses) = mailbox.take(deadline) else {
+            self.asked = Some(mailbox);
+            return Err(Answer::unresolved());
+        };
+        let addresses = self.of_family(addresses)?;
+        self.known = Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
     }
 }
 
 /// Asks the system's resolver (getaddrinfo(3)), which has no deadline, in a thread of its own.
-fn ask(peer: Peer) -> Result<Receiver<Vec<SocketAddr>>, Answer> {
-    let (sender, receiver) = sync_channel(1);
+/// No addresses are what a name that does not resolve has.
+fn ask(peer: Peer) -> Result<Mailbox<Vec<SocketAddr>>, Answer> {
+    let mailbox = Mailbox::new();
+    let answer = mailbox.clone();
     let look_up = move || {
-        if let Ok(addresses) = (peer.host.as_str(), peer.port).to_socket_addrs() {
-            // Nobody listens any more once the target is decided.
-            let _ = sender.send(addresses.collect());
-        }
+        let found = (peer.host.as_str(), peer.port).to_socket_addrs();
+        answer.put(found.map(Iterator::collect).unwrap_or_default());
     };
     std::thread::Builder::new()
         .name("resolver".into())
         .spawn(look_up)
         .map_err(|error| Answer::from_io(&error))?;
-    Ok(receiver)
+    Ok(mailbox)
 }

@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal as Named};
+use treekill::duration::{Deadline, FOREVER};
 use treekill::exec::Ending;
 use treekill::record::escape;
 use treekill::signal::Signal;
@@ -16,6 +16,7 @@ use crate::answer::{Answer, in_words};
 use crate::attempts::{Event, Rhythm};
 use crate::cli::Plan;
 use crate::exit::Exit;
+use crate::mailbox::Mailbox;
 use crate::probe::{Probe, Running, Shared};
 use crate::report::Report;
 use crate::target::Target;
@@ -63,8 +64,8 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
         running: Arc::default(),
     };
     let mask = SigSet::thread_get_mask();
-    let (sender, events) = channel();
-    if let Err(error) = board.start(shared, &sender) {
+    let events = Mailbox::new();
+    if let Err(error) = board.start(shared, &events) {
         let why = treekill::exec::os_words(&error);
         board
             .report
@@ -72,7 +73,6 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
             .fail(format_args!("cannot start a thread: {why}"));
         return Exit::Usage;
     }
-    drop(sender);
     let told = board.listen(&events);
     board.report.words.settle();
     board.running.end_all();
@@ -88,7 +88,7 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
 
 impl Board<'_> {
     /// Starts the attempts at every target, side by side.
-    fn start(&self, shared: &Arc<Shared>, events: &Sender<Event>) -> io::Result<()> {
+    fn start(&self, shared: &Arc<Shared>, events: &Mailbox<Event>) -> io::Result<()> {
         let probe = |target: &Target| {
             Probe::new(target.kind.clone(), self.plan.family, shared, &self.running)
         };
@@ -107,18 +107,18 @@ impl Board<'_> {
     }
 
     /// Takes in what the attempts say until nothing more can change, or we are told to end.
-    fn listen(&mut self, events: &Receiver<Event>) -> Option<Signal> {
+    fn listen(&mut self, events: &Mailbox<Event>) -> Option<Signal> {
         let words = &self.report.words;
         let live = words.loudness() == Loudness::Normal && io::stderr().is_terminal();
         while !self.is_over() {
-            let left = self.rhythm.end.remaining();
-            match events.recv_timeout(if live { left.min(TICK) } else { left }) {
-                Ok(Event::Told(signal)) => return Some(signal),
-                Ok(Event::Says(place, answer)) => self.says(place, answer),
-                Ok(Event::Decided(place, answer, passed)) => self.decided(place, answer, passed),
-                Err(RecvTimeoutError::Timeout) if self.rhythm.end.passed() => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
+            let end = self.rhythm.end;
+            let tick = Deadline::after(if live { TICK } else { FOREVER });
+            match events.take(end.earlier(tick)) {
+                Some(Event::Told(signal)) => return Some(signal),
+                Some(Event::Says(place, answer)) => self.says(place, answer),
+                Some(Event::Decided(place, answer, passed)) => self.decided(place, answer, passed),
+                None if end.passed() => return None,
+                None => {}
             }
             self.show_live_line();
         }
@@ -204,7 +204,7 @@ impl Board<'_> {
 }
 
 /// Lets the signals that end us arrive as events: the commands that run must end first.
-fn catch_signals(events: Sender<Event>) -> io::Result<()> {
+fn catch_signals(events: Mailbox<Event>) -> io::Result<()> {
     let mut ending = SigSet::empty();
     for signal in [Named::SIGINT, Named::SIGTERM, Named::SIGHUP, Named::SIGQUIT] {
         ending.add(signal);
@@ -213,8 +213,7 @@ fn catch_signals(events: Sender<Event>) -> io::Result<()> {
     ending.thread_block()?;
     let wait = move || {
         if let Ok(signal) = ending.wait() {
-            // Nobody listens any more once the outcome is known.
-            let _ = events.send(Event::Told(signal.into()));
+            events.put(Event::Told(signal.into()));
         }
     };
     std::thread::Builder::new()

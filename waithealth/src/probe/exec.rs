@@ -5,17 +5,13 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use treekill::duration::Deadline;
 use treekill::exec::{Ending, untouched};
-use treekill::guard::Guard;
 use treekill::identity::Pinned;
-use treekill::signal::Signal;
 use treekill::table::Proc;
-use treekill::terminate::{Policy, terminate};
-use treekill::tree::{Scope, Tree};
 
 use crate::answer::Answer;
 
@@ -35,7 +31,7 @@ impl Shell {
         Self(command)
     }
 
-    /// Runs it once; what does not return by the deadline is killed, with all that it started.
+    /// Runs it once; what does not return by the deadline is killed, with its process group.
     pub(super) fn attempt(&mut self, running: &Running, deadline: Deadline) -> Answer {
         self.run(running, deadline)
             .unwrap_or_else(|error| match error.kind() {
@@ -54,7 +50,7 @@ impl Shell {
             None => true,
         };
         if !ended {
-            end_tree(pid);
+            end_group(pid);
         }
         running.forget(pid);
         let status = child.wait()?;
@@ -93,35 +89,15 @@ impl Running {
     pub(crate) fn end_all(&self) {
         let pids = self.pids();
         for &pid in pids.iter() {
-            end_tree(pid);
+            end_group(pid);
         }
         // Kept for good: nothing but our end follows.
         std::mem::forget(pids);
     }
 }
 
-/// Kills a child of ours, not yet reaped, with all that it started.
-fn end_tree(pid: i32) {
-    let kill = Policy {
-        signal: Signal::KILL,
-        grace: Duration::ZERO,
-        escalate: true,
-        leader_first: false,
-    };
-    let killed = (|| {
-        let proc = Proc::open()?;
-        let table = proc.table()?;
-        let guard = Guard::new(&table);
-        let mut tree = Tree::new(Scope::Tree);
-        let root = table
-            .get(pid)
-            .and_then(|stat| tree.add_root(stat, &guard).ok().flatten());
-        let mut members: Vec<_> = root.into_iter().collect();
-        members.extend(tree.search(&table, &guard));
-        terminate(&proc, &mut tree, (table, members), kill, &mut |_| {})
-    })();
-    if killed.is_err() {
-        // No /proc: the group at least.
-        let _ = nix::sys::signal::killpg(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-    }
+/// Kills a child of ours, not yet reaped, with its process group.
+fn end_group(pid: i32) {
+    // It fails where nothing of the group is left.
+    let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
 }

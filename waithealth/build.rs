@@ -1,0 +1,18 @@
+//! Makes the static release build small: waithealth is copied into images that hold nothing else.
+
+fn main() {
+    println!("cargo::rerun-if-changed=no-unwind.ld");
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let is_static = variable("CARGO_CFG_TARGET_FEATURE")
+        .split(',')
+        .any(|feature| feature == "crt-static");
+    let is_tried =
+        variable("CARGO_CFG_TARGET_ARCH") == "x86_64" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
+    if is_static && is_tried && variable("PROFILE") == "release" {
+        let folder = variable("CARGO_MANIFEST_DIR");
+        // The tables for unwinding are a twelfth of the file.
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{folder}/no-unwind.ld");
+        // Cargo forgets the profile's `strip` for a package with an `opt-level` of its own.
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
+}
