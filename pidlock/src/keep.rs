@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal as Named, kill};
 use nix::unistd::{Pid, getpgid, getpid, getsid};
 use treekill::exec::Ending;
+use treekill::sys::give_back_text;
 
 use crate::sys::{self, Arrived};
 
@@ -31,7 +32,7 @@ pub(crate) fn keep(command: i32) -> Ending {
                     return ending;
                 }
             }
-            None if patience.take().is_some() => sys::shrink(),
+            None if patience.take().is_some() => give_back_text(),
             None => {}
         }
     }

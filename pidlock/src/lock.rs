@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use treekill::duration::{Deadline, FOREVER};
 use treekill::exec::os_words;
 use treekill::pidfile::{self, COMMAND_BYTE, Held, KEEPER_BYTE, record_lock};
+use treekill::sys::give_back_text;
 use treekill::words::Words;
 
 use crate::lockfile::LockFile;
@@ -115,7 +116,7 @@ fn take_until(file: &File, deadline: Deadline, words: &mut Words) -> io::Result<
             slice = FOREVER;
             let holder = report::holder_words(file);
             words.waiting(format_args!("waiting for the lock: {holder}"));
-            sys::shrink();
+            give_back_text();
         }
     }
     Ok(false)

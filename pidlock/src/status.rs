@@ -1,6 +1,9 @@
 //! Asking about FILE without touching it: who holds it, and how it stands.
 
+use std::fs::File;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use treekill::exec::os_words;
 use treekill::pidfile::{self, Contents, Held, Unusable};
@@ -30,8 +33,7 @@ fn look(path: &Path) -> Result<(State, Option<i32>), String> {
         Err(Unusable::Missing) => return Ok((State::Free, None)),
         Err(error) => return Err(error.to_string()),
     };
-    let held = pidfile::holder(&file).map_err(|error| os_words(&error))?;
-    Ok(match held {
+    Ok(match settled(&file)? {
         Held::Running { command, .. } => (State::Running, Some(command)),
         Held::Elsewhere { .. } => (State::Running, None),
         Held::Changing { keeper } => (State::Ending, Some(keeper)),
@@ -43,10 +45,24 @@ fn look(path: &Path) -> Result<(State, Option<i32>), String> {
     })
 }
 
+/// Who holds FILE. A `pidlock` that starts has flock(2) alone for an instant: what looks like a
+/// script is looked at again.
+fn settled(file: &File) -> Result<Held, String> {
+    let mut held = Held::Nobody;
+    for pause in [0, 1, 5] {
+        sleep(Duration::from_millis(pause));
+        held = pidfile::holder(file).map_err(|error| os_words(&error))?;
+        if !matches!(held, Held::Foreign { .. }) {
+            break;
+        }
+    }
+    Ok(held)
+}
+
 /// `--holder`: the PID of whoever holds the lock, COMMAND before its keeper.
 pub(crate) fn holder(path: &Path, out: &mut Output, words: &mut Words) -> Exit {
     let held = match pidfile::open(path) {
-        Ok(file) => pidfile::holder(&file).map_err(|error| os_words(&error)),
+        Ok(file) => settled(&file),
         Err(Unusable::Missing) => return Exit::NobodyHolds,
         Err(error) => Err(error.to_string()),
     };

@@ -173,30 +173,6 @@ pub(crate) fn next_signal(patience: Option<Duration>) -> Option<Arrived> {
     }
 }
 
-/// Gives the pages of our own program back: a process that waits for hours needs few of them, and
-/// the kernel maps those again when it goes on.
-pub(crate) fn shrink() {
-    unsafe extern "C" {
-        // The first and the last byte of the program's read-only part (end(3)).
-        static __executable_start: u8;
-        static etext: u8;
-    }
-    let page = 4096;
-    let start = (&raw const __executable_start)
-        .addr()
-        .next_multiple_of(page);
-    let end = (&raw const etext).addr() / page * page;
-    // SAFETY: these pages are mapped from the program's file and are never written, so what is
-    // dropped is read again from there.
-    unsafe {
-        libc::madvise(
-            std::ptr::without_provenance_mut(start),
-            end.saturating_sub(start),
-            libc::MADV_DONTNEED,
-        );
-    }
-}
-
 /// Takes this signal, if it has already arrived (sigtimedwait(2)).
 pub(crate) fn take_pending(signal: Named) -> bool {
     let mut set = SigSet::empty();

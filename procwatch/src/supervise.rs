@@ -22,7 +22,6 @@ use crate::report::{Reason, Report, Run};
 use crate::restart::{Attempt, Count, Verdict};
 use crate::signals::Signals;
 use crate::stop::{Stop, Target};
-use crate::sys;
 use crate::wait::Waiter;
 use crate::watch::FUTILE;
 
@@ -183,7 +182,7 @@ impl Supervisor {
         self.report.started(child.pid, self.count.total());
         self.begin_checks();
         if self.last.is_none() {
-            sys::give_back_text();
+            treekill::sys::give_back_text();
         }
         let ending = self.watch(Target::Command(child));
         self.end_checks();

@@ -120,39 +120,3 @@ pub(crate) fn signal_child(pid: i32, signal: Signal) {
     // SAFETY: kill takes two integers.
     let _ = unsafe { libc::kill(pid, signal.number()) };
 }
-
-/// Gives back the memory of program text that starting up has touched, which is most of it: what
-/// is still needed is mapped again from the page cache when it runs (madvise(2), MADV_DONTNEED).
-pub(crate) fn give_back_text() {
-    // SAFETY: the callback matches its type, and needs no data.
-    unsafe {
-        libc::dl_iterate_phdr(Some(give_back), std::ptr::null_mut());
-    }
-}
-
-/// Of the first object, which is this program, each segment that is code (elf(5)).
-unsafe extern "C" fn give_back(
-    info: *mut libc::dl_phdr_info,
-    _: libc::size_t,
-    _: *mut libc::c_void,
-) -> libc::c_int {
-    // SAFETY: the kernel and the loader vouch for the headers and addresses in `info`. A segment
-    // that may be executed and not written holds what the file holds, so its pages come back as
-    // they were; advising on anything else fails, and changes nothing.
-    unsafe {
-        let info = &*info;
-        let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-        for header in headers {
-            let is_code = header.p_type == libc::PT_LOAD
-                && header.p_flags & libc::PF_X != 0
-                && header.p_flags & libc::PF_W == 0;
-            if is_code {
-                let page = !(usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)).unwrap_or(1) - 1);
-                let start = (info.dlpi_addr + header.p_vaddr) as usize;
-                let length = start - (start & page) + header.p_memsz as usize;
-                libc::madvise((start & page) as *mut _, length, libc::MADV_DONTNEED);
-            }
-        }
-    }
-    1
-}

@@ -139,3 +139,27 @@ fn pidfd_send(fd: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
     };
     Errno::result(result).map(drop)
 }
+
+/// Gives back the memory of program text and constants that starting up has touched, which is most
+/// of what a process that only waits has. What is still needed is mapped again from the page cache
+/// when it is used (madvise(2), MADV_DONTNEED).
+pub fn give_back_text() {
+    unsafe extern "C" {
+        // Where the program begins in memory and where its code ends (end(3)).
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    // SAFETY: sysconf only returns a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let start = (&raw const __executable_start).addr() / page * page;
+    let end = (&raw const etext).addr() / page * page;
+    // SAFETY: these pages are mapped from the program's file and never written, so what is dropped
+    // comes back as it was.
+    unsafe {
+        libc::madvise(
+            std::ptr::without_provenance_mut(start),
+            end.saturating_sub(start),
+            libc::MADV_DONTNEED,
+        );
+    }
+}
