@@ -2,10 +2,11 @@
 
 use std::io;
 use std::thread::sleep;
+use std::time::Duration;
 
 use crate::ports::{Port, Target};
 use crate::prove::{Proof, addresses, bind_for_a_moment};
-use crate::sockets::{SECOND_LOOK, Socket, Sockets, Wanted};
+use crate::sockets::{Socket, Sockets, Wanted};
 
 /// What stands between the ports and a server that starts now.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +31,9 @@ impl Assessment {
     }
 }
 
-/// A port on which something passes is assessed this often.
-const TRIES: usize = 5;
+/// A port on which something passes is assessed this often, with a pause.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Assesses the ports.
 ///
@@ -43,7 +45,7 @@ pub(crate) fn assess(sockets: &mut Sockets, targets: &[Target]) -> io::Result<As
         if !assessment.may_pass {
             break;
         }
-        sleep(SECOND_LOOK);
+        sleep(PAUSE);
         assessment = assess_once(sockets, targets)?;
     }
     Ok(assessment)

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::io;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use treekill::duration::Deadline;
+use treekill::exec::os_words;
 use treekill::identity::Identity;
 use treekill::table::Proc;
 use treekill::terminate::{Ending, terminate};
@@ -17,7 +18,7 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::restart::Restarters;
 use crate::select::{meant, select};
-use crate::sockets::{Socket, Sockets};
+use crate::sockets::{Socket, Sockets, Wanted};
 
 /// So often are processes ended that have one of the sockets and were not seen before: workers
 /// that were being forked. More often than that nobody is behind by accident.
@@ -38,18 +39,17 @@ pub(crate) fn free(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -> i
         known: HashSet::new(),
         denied: HashSet::new(),
         restarters: Restarters::default(),
+        has_signalled: false,
+        began: Instant::now(),
     };
-    if !held.is_empty() {
-        let proc = Proc::open()?;
-        let again = match job.end_holders(&proc, held)? {
-            None => job.settle()?,
-            again => again,
-        };
-        if let Some(again) = again {
-            return job.taken_again(&proc, &again);
+    match job.run(held) {
+        // Processes were signalled: that is no failure after which nothing was done.
+        Err(error) if job.has_signalled => {
+            job.report.words.say(os_words(&error));
+            Ok(Exit::DoesNotHold)
         }
+        result => result,
     }
-    job.verdict()
 }
 
 struct Job<'a> {
@@ -63,11 +63,23 @@ struct Job<'a> {
     /// Who was not ours to signal.
     denied: HashSet<Identity>,
     restarters: Restarters,
+    has_signalled: bool,
+    began: Instant,
 }
 
 impl Job<'_> {
-    /// Ends the holders until none is found that was not seen before. Returns the sockets of
-    /// whoever took a port again meanwhile.
+    fn run(&mut self, held: Vec<Socket>) -> io::Result<Exit> {
+        if !held.is_empty() {
+            let proc = Proc::open()?;
+            if let Some(again) = self.end_holders(&proc, held)? {
+                return self.taken_again(&proc, &again);
+            }
+        }
+        self.verdict()
+    }
+
+    /// Ends the holders until none is found that was not seen before, and watches a free port
+    /// for a while. Returns the sockets of whoever took one again.
     fn end_holders(&mut self, proc: &Proc, held: Vec<Socket>) -> io::Result<Option<Vec<Socket>>> {
         let mut held = held;
         for _ in 0..ROUNDS {
@@ -79,6 +91,9 @@ impl Job<'_> {
             if selection.members.is_empty() {
                 break;
             }
+            for holder in &selection.holders {
+                self.report.step_holder(proc, &self.plan.targets, holder);
+            }
             let holders = selection.holders.iter().map(|holder| &holder.stat);
             self.restarters.add(proc, &selection.table, holders)?;
             let mut sockets = Vec::new();
@@ -87,14 +102,13 @@ impl Job<'_> {
             }
             let found = (selection.table, selection.members);
             let report = &mut *self.report;
+            self.has_signalled = true;
             let outcomes = terminate(
                 proc,
                 &mut selection.tree,
                 found,
                 self.plan.policy,
-                &mut |step| {
-                    report.step(step);
-                },
+                &mut |step| report.step(step),
             )?;
             self.report.words.settle();
             for outcome in &outcomes {
@@ -113,7 +127,7 @@ impl Job<'_> {
                 return Ok(Some(again));
             }
             if held.is_empty() {
-                break;
+                return self.settle(proc);
             }
         }
         Ok(None)
@@ -139,16 +153,25 @@ impl Job<'_> {
         (!new.is_empty()).then_some(new)
     }
 
-    /// Watches the ports for as long as somebody is there who might start a holder again.
-    /// Returns the sockets of whoever took one.
-    fn settle(&mut self) -> io::Result<Option<Vec<Socket>>> {
-        let deadline = Deadline::after(self.plan.settle);
-        while self.restarters.are_left() && !deadline.passed() {
-            let left = deadline.remaining();
+    /// Watches the ports for as long as somebody is there who might start a holder again; as
+    /// long again where something was started that may be on its way to the port. Returns the
+    /// sockets of whoever took one.
+    fn settle(&mut self, proc: &Proc) -> io::Result<Option<Vec<Socket>>> {
+        let length = self.plan.settle;
+        let mut deadline = Deadline::after(length);
+        let mut is_longer = false;
+        while self.restarters.are_left() && !length.is_zero() {
+            if deadline.passed() {
+                if is_longer || !self.restarters.have_started_something(proc, self.began)? {
+                    break;
+                }
+                is_longer = true;
+                deadline = Deadline::after(length);
+            }
             self.report
                 .words
                 .waiting("watching whether it is started again");
-            self.restarters.wait(PAUSE.min(left));
+            self.restarters.wait(PAUSE.min(deadline.remaining()));
             let held = self.sockets.holding(&self.plan.targets)?;
             if let Some(again) = self.new_holders(&held) {
                 self.report.words.settle();
@@ -160,10 +183,19 @@ impl Job<'_> {
     }
 
     fn taken_again(&mut self, proc: &Proc, again: &[Socket]) -> io::Result<Exit> {
-        let found = holders::find(proc, again)?;
-        let table = proc.table()?;
+        let mut found = holders::find(proc, again)?;
+        let (table, targets) = (proc.table()?, &self.plan.targets);
+        self.report.taken_again(proc, &table, targets, &found);
+        // A server that keeps crashing may be gone already.
+        let held = self.sockets.look(targets, Wanted::Holding)?;
+        let (unseen, gone) = found
+            .unseen
+            .iter()
+            .partition(|socket| held.contains(socket));
+        found.unseen = unseen;
+        self.report.taken_and_left(targets, &gone);
         self.report
-            .taken_again(proc, &table, &self.plan.targets, &found);
+            .unseen(targets, &found.unseen, found.closed_to_us);
         Ok(Exit::DoesNotHold)
     }
 

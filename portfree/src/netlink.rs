@@ -9,6 +9,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 
+use crate::prove::TRAFFIC_CLASS;
 use crate::sockets::{Protocol, Socket, State, Wanted};
 
 /// `linux/sock_diag.h`, `linux/netlink.h`.
@@ -18,11 +19,13 @@ const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_DUMP_INTR: u16 = 0x010;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-/// `linux/inet_diag.h`: an attribute of the request, operations of the filter, and an attribute
+/// `linux/inet_diag.h`: an attribute of the request, operations of the filter, and attributes
 /// of the answer.
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_BC_S_GE: u8 = 2;
 const INET_DIAG_BC_S_LE: u8 = 3;
+const INET_DIAG_TOS: u16 = 5;
+const INET_DIAG_TCLASS: u16 = 6;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 
 /// `struct nlmsghdr`.
@@ -141,7 +144,8 @@ fn request(
     let mut body = vec![
         family.to_le_bytes()[0],
         number.to_le_bytes()[0],
-        0, // no further attributes wanted
+        // Attributes that are wanted; SKV6ONLY comes unasked.
+        (1 << (INET_DIAG_TOS - 1)) | (1 << (INET_DIAG_TCLASS - 1)),
         0,
     ];
     body.extend(wanted.states(protocol).to_ne_bytes());
@@ -215,6 +219,7 @@ fn parse(body: &[u8], protocol: Protocol) -> Option<Socket> {
         libc::AF_INET6 => IpAddr::V6(Ipv6Addr::from(bytes_at::<16>(body, 8)?)),
         _ => return None,
     };
+    let attributes = body.get(MESSAGE..)?;
     Some(Socket {
         protocol,
         address,
@@ -226,19 +231,23 @@ fn parse(body: &[u8], protocol: Protocol) -> Option<Socket> {
         },
         uid: u32_at(body, 64)?,
         inode: u32_at(body, 68)?.into(),
-        ipv6_only: is_ipv6_only(body.get(MESSAGE..)?),
+        ipv6_only: attribute(attributes, INET_DIAG_SKV6ONLY).is_some_and(|only| only != 0),
+        is_proof: [INET_DIAG_TOS, INET_DIAG_TCLASS]
+            .iter()
+            .any(|&kind| attribute(attributes, kind) == Some(TRAFFIC_CLASS)),
     })
 }
 
-fn is_ipv6_only(mut attributes: &[u8]) -> bool {
+/// The one byte of an attribute (`struct nlattr`).
+fn attribute(mut attributes: &[u8], wanted: u16) -> Option<u8> {
     while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-        if kind == INET_DIAG_SKV6ONLY {
-            return attributes.get(4).is_some_and(|&only| only != 0);
+        if kind == wanted {
+            return attributes.get(4).copied();
         }
         let next = usize::from(length.max(4)).next_multiple_of(4);
         attributes = attributes.get(next..).unwrap_or_default();
     }
-    false
+    None
 }
 
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -319,7 +328,7 @@ mod tests {
                 let _ = parse(message.body, Protocol::Tcp);
             }
             let _ = parse(&bytes, Protocol::Tcp);
-            let _ = is_ipv6_only(&bytes);
+            let _ = attribute(&bytes, INET_DIAG_SKV6ONLY);
         }
     }
 }

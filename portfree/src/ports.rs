@@ -254,6 +254,7 @@ mod tests {
             uid: 0,
             inode: 1,
             ipv6_only,
+            is_proof: false,
         }
     }
 

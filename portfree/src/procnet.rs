@@ -53,6 +53,7 @@ fn parse(line: &str, protocol: Protocol) -> Option<Socket> {
         uid: uid.parse().ok()?,
         inode: inode.parse().ok()?,
         ipv6_only: false,
+        is_proof: false,
     })
 }
 

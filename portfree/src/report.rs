@@ -445,7 +445,25 @@ impl Report {
                 "{ports}: taken again by {who}{parent}{place}{stop}"
             ));
         }
-        self.unseen(targets, &found.unseen, found.closed_to_us);
+    }
+
+    /// Ports that were taken again by a process that is gone already.
+    pub(crate) fn taken_and_left(&mut self, targets: &[Target], sockets: &[Socket]) {
+        for socket in sockets {
+            let port = named(targets, socket);
+            self.words.say(format_args!(
+                "{port}: taken again, by a process that is gone already"
+            ));
+        }
+    }
+
+    /// A holder that is about to be ended, at length.
+    pub(crate) fn step_holder(&mut self, proc: &Proc, targets: &[Target], holder: &Holder) {
+        if self.words.loudness() >= Loudness::Verbose {
+            let ports = ports_of(targets, holder);
+            let who = Described::of(proc, &holder.stat).at_length();
+            self.words.step(format_args!("{ports}: held by {who}"));
+        }
     }
 }
 

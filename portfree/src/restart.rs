@@ -1,7 +1,7 @@
 //! Who might start a holder again, and watching whether it does.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use treekill::describe::describe;
 use treekill::guard::{Guard, Refusal};
@@ -14,6 +14,9 @@ use crate::origin::Origin;
 const SHELLS: [&[u8]; 10] = [
     b"sh", b"bash", b"dash", b"zsh", b"fish", b"ksh", b"mksh", b"ash", b"csh", b"tcsh",
 ];
+
+/// Start times are counted in ticks of 10 ms and rounded down.
+const CLOCK_TICKS: Duration = Duration::from_millis(20);
 
 /// Whether this process, a parent of one that we ended, might start it again. Not PID 1, which
 /// also adopts what others started; not our own ancestor, which waits for us; not a shell that
@@ -42,7 +45,7 @@ fn is_shell_on_a_terminal(proc: &Proc, stat: &Stat) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Restarters {
     above: Vec<Pinned>,
-    /// A service of systemd: its manager is PID 1, or stands for it.
+    /// A service of systemd other than our own: its manager is PID 1, or stands for it.
     has_unit: bool,
 }
 
@@ -58,8 +61,10 @@ impl Restarters {
         holders: impl Iterator<Item = &'a Stat>,
     ) -> io::Result<()> {
         let guard = Guard::new(table);
+        let ours = Origin::of(proc, nix::unistd::getpid().as_raw()).unit;
         for holder in holders {
-            self.has_unit |= Origin::of(proc, holder.pid()).unit.is_some();
+            let unit = Origin::of(proc, holder.pid()).unit;
+            self.has_unit |= unit.is_some() && unit != ours;
             let above = table.ancestors(holder.pid());
             let above = above.iter().filter_map(|&pid| table.get(pid));
             for stat in above.take_while(|stat| may_restart(proc, &guard, stat)) {
@@ -78,6 +83,22 @@ impl Restarters {
     /// Whether one of them is still there.
     pub(crate) fn are_left(&self) -> bool {
         self.has_unit || self.above.iter().any(|pinned| !pinned.is_dead())
+    }
+
+    /// Whether one of them has a child that was started since then: it may be the holder's
+    /// successor, on its way to the port.
+    ///
+    /// # Errors
+    /// Where `/proc` cannot be listed.
+    pub(crate) fn have_started_something(&self, proc: &Proc, since: Instant) -> io::Result<bool> {
+        let is_one = |pid| {
+            let mut living = self.above.iter().filter(|pinned| !pinned.is_dead());
+            living.any(|pinned| pinned.identity().pid == pid)
+        };
+        let table = proc.table()?;
+        let oldest = since.elapsed() + CLOCK_TICKS;
+        let mut young = table.iter().filter(|stat| stat.identity.age() < oldest);
+        Ok(young.any(|stat| is_one(stat.ppid)))
     }
 
     /// Waits this long, less where the last of them ends.

@@ -1,13 +1,10 @@
 //! The sockets that the kernel knows on a port, as plain data, and the way to them.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::thread::sleep;
-use std::time::Duration;
 
 use crate::netlink::Netlink;
 use crate::ports::Target;
@@ -117,6 +114,8 @@ pub(crate) struct Socket {
     pub(crate) inode: u64,
     /// Whether an IPv6 socket leaves IPv4 alone.
     pub(crate) ipv6_only: bool,
+    /// Whether it is another portfree's proof that the port is free, and gone in a moment.
+    pub(crate) is_proof: bool,
 }
 
 impl Socket {
@@ -129,15 +128,9 @@ impl Socket {
         }
     }
 
-    /// Whether it is bound in a way in which somebody's proof that the port is free is bound,
-    /// for microseconds.
-    fn may_be_a_proof(&self) -> bool {
-        self.holds() && self.state != State::LISTEN
-    }
-
-    /// Whether it may be another thing in a moment.
+    /// Whether it may be gone in a moment.
     pub(crate) fn is_passing(&self) -> bool {
-        self.may_be_a_proof() || self.state.is_passing()
+        self.is_proof || self.state.is_passing()
     }
 
     /// Its local address and port.
@@ -165,9 +158,6 @@ impl Wanted {
         }
     }
 }
-
-/// What may be another thing in a moment is looked at again after this.
-pub(crate) const SECOND_LOOK: Duration = Duration::from_millis(10);
 
 /// The kernel's sockets: by socket diagnostics, or by `/proc/net` where those are denied.
 #[derive(Debug)]
@@ -205,19 +195,13 @@ impl Sockets {
         Ok(found)
     }
 
-    /// The sockets that hold these ports, and not only for the moment in which another portfree
-    /// proves that it could bind one.
+    /// The sockets that hold these ports.
     ///
     /// # Errors
     /// As [`Sockets::look`].
     pub(crate) fn holding(&mut self, targets: &[Target]) -> io::Result<Vec<Socket>> {
         let mut found = self.look(targets, Wanted::Holding)?;
-        if found.iter().any(Socket::may_be_a_proof) {
-            sleep(SECOND_LOOK);
-            let before: HashSet<u64> = found.iter().map(|socket| socket.inode).collect();
-            found = self.look(targets, Wanted::Holding)?;
-            found.retain(|socket| !socket.may_be_a_proof() || before.contains(&socket.inode));
-        }
+        found.retain(|socket| !socket.is_proof);
         Ok(found)
     }
 
@@ -259,6 +243,7 @@ mod tests {
             uid: 0,
             inode: 1,
             ipv6_only: false,
+            is_proof: false,
         };
         for state in 0..=20 {
             let holds = socket(Protocol::Tcp, state).holds();

@@ -64,6 +64,22 @@ fn a_socket_that_is_bound_and_does_not_listen() {
 }
 
 #[test]
+fn a_server_with_multipath_tcp() {
+    needs!("python3");
+    in_namespace!();
+    // What Go's servers are by default.
+    let enabled = std::fs::read_to_string("/proc/sys/net/mptcp/enabled").unwrap_or_default();
+    if enabled.trim() != "1" {
+        return testkit::needs::skip("needs a kernel with multipath TCP");
+    }
+    let lines = "s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('', 8000))
+s.listen()";
+    is_found_and_ended(lines, "0.0.0.0", "LISTEN");
+}
+
+#[test]
 fn a_process_whose_first_thread_has_ended() {
     needs!("python3");
     in_namespace!();

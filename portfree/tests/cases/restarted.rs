@@ -53,6 +53,25 @@ fn by_a_supervisor_after_a_second() {
 }
 
 #[test]
+fn by_a_server_that_takes_its_time_to_start() {
+    needs!("python3");
+    in_namespace!();
+    let program = crate::server::python();
+    let server = "import socket, time; time.sleep(0.6); s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((\"\", 8000)); s.listen(); print(\"ready\", flush=True); time.sleep(1000)";
+    let supervisor = await_ready(Running::start(script(&format!(
+        "while True:
+    subprocess.call([{program:?}, '-u', '-c', '''{server}'''])"
+    ))));
+    let by = format!("started by python3 (PID {})", supervisor.pid());
+    portfree(&["--settle", "0.5", "8000"])
+        .expect_code(1)
+        .expect_words(&by);
+    portfree(&["--settle", "0", "8000"]).expect_code(0);
+}
+
+#[test]
 fn by_procwatch_which_has_a_command_of_its_own() {
     needs!("python3");
     in_namespace!();
