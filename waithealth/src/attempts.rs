@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Says(usize, Answer),
     /// No further attempt is made: it passed, or there was only this one.
     Decided(usize, Answer, bool),
+    /// A process that had to live on is gone.
+    Gone,
     /// We are told to end.
     Told(Signal),
 }

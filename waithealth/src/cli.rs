@@ -10,6 +10,7 @@ use treekill::duration;
 
 use crate::request::{Codes, Request};
 use crate::target::Target;
+use crate::watched::Watched;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub down: bool,
     /// Passes in a row.
     pub successes: u32,
+    /// Processes without which it cannot become healthy any more.
+    pub watched: Vec<Watched>,
     /// Which addresses of a name are tried.
     pub family: Family,
     /// What is asked of HTTP targets.
@@ -74,6 +77,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
         any: false,
         down: false,
         successes: 1,
+        watched: Vec::new(),
         family: Family::Both,
         request: Request::default(),
         command: Vec::new(),
@@ -105,6 +109,11 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
             Long("any") => plan.any = true,
             Long("down") => plan.down = true,
             Long("successes") => plan.successes = successes(&text(&mut parser, "--successes")?)?,
+            Short('P') | Long("pid") => plan.watched.push(process(&text(&mut parser, "--pid")?)?),
+            Short('p') | Long("pidfile") => {
+                let file = parser.value().map_err(said)?.into();
+                plan.watched.push(Watched::File(file));
+            }
             Short('4') => plan.family = one_family(plan.family, Family::V4)?,
             Short('6') => plan.family = one_family(plan.family, Family::V6)?,
             Value(target) => plan.targets.push(Target::parse(&target)?),
@@ -206,6 +215,14 @@ fn successes(text: &str) -> Result<u32, String> {
     }
 }
 
+fn process(text: &str) -> Result<Watched, String> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(pid) if pid > 0 && digits => Ok(Watched::Pid(pid)),
+        _ => Err(format!("--pid {text:?}: not a process number")),
+    }
+}
+
 fn one_family(before: Family, now: Family) -> Result<Family, String> {
     if before != Family::Both && before != now {
         return Err("-4 and -6 leave no address to try".into());
@@ -241,8 +258,8 @@ Targets: http://… https://… http+unix:///SOCKET:/PATH  tcp://HOST:PORT HOST:
       --body REGEX           the body must match
       --field PATH[=VALUE]   a field of the JSON body must be true, or VALUE
       --print PATH           prints that field on success (. the whole body)
-      --any, --down          one target is enough; waits for the opposite
-      --successes N          this many passes in a row
+      --any, --down, --successes N   one is enough; the opposite; N passes in a row
+  -P, --pid PID  -p, --pidfile FILE  gives up when this process is gone
   -H 'K: V'  -X METHOD  --basic-auth NAME:PASS  -L (follow redirects)
   -k, --cacert FILE (TLS)  -4  -6 (one family)  -q  -v  --json  --help  -V
 ";
@@ -269,6 +286,9 @@ More about the options:
                         (/checks/db/status); without VALUE it is there and not null
                         or false; VALUE is compared with a scalar's text; repeatable
       --down            every target refuses or is absent
+  -P, --pid PID         gives up with 1 at once when this process is gone (repeatable)
+  -p, --pidfile FILE    the same with the process that FILE means: who holds its lock,
+                        or whose number it has; gone when FILE is missing (repeatable)
   -H, --header 'K: V'   of the request, repeatable; replaces our own, Host included
   -X, --method METHOD   instead of GET
   -k, --insecure        takes any certificate
@@ -282,7 +302,8 @@ Durations: 5 and 5s are five seconds; 0.5, 500ms, 2m, 1h30m, 1d and inf work.
 
 Exit codes:
     0  every target is healthy (--any: one is; --down: every one is down)
-    1  --once: not healthy now
+    1  it cannot become healthy: the process of --pid or --pidfile is gone;
+       --once: not healthy now
   124  the time given ran out first
   125  wrong usage (--once: 1); nothing was probed
   126  COMMAND cannot be executed

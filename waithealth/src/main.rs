@@ -7,7 +7,8 @@
 //! which [`attempts`] makes one attempt after the other with the pauses of [`pause`], and only
 //! says so when a target answers otherwise than before. The main thread sleeps until then, or
 //! until the time is up; it waits for no thread, so nothing a server or a resolver does can
-//! delay the end.
+//! delay the end. A process that was named to live on ([`watched`]) has a thread, too, that sleeps
+//! until its end.
 //!
 //! An attempt has one deadline, for name look-up ([`names`]), connecting to every address
 //! ([`reach`]), and each read and write ([`wire`]). What is said over the connection is a
@@ -30,6 +31,7 @@ mod target;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod wait;
+mod watched;
 mod wire;
 
 fn main() -> std::process::ExitCode {

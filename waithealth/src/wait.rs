@@ -20,6 +20,7 @@ use crate::mailbox::Mailbox;
 use crate::probe::{Probe, Running, Shared};
 use crate::report::Report;
 use crate::target::Target;
+use crate::watched::Life;
 
 /// How often the live line on a terminal is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -42,6 +43,8 @@ struct Board<'a> {
     report: &'a mut Report,
     /// The commands of `exec:` targets.
     running: Arc<Running>,
+    /// The processes that must live on, and what they are called.
+    lives: Vec<(String, Arc<Life>)>,
 }
 
 /// Waits until the targets are what was asked for, or the time has run out.
@@ -51,6 +54,16 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
         said: None,
         passed: None,
     };
+    let mut lives = Vec::new();
+    for watched in &plan.watched {
+        match watched.look() {
+            Ok(life) => lives.push((watched.label(), Arc::new(life))),
+            Err(why) => {
+                report.words.fail(why);
+                return Exit::Usage;
+            }
+        }
+    }
     let mut board = Board {
         plan,
         rhythm: Rhythm::new(plan),
@@ -62,7 +75,11 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
         attempts: plan.targets.iter().map(|_| AtomicU32::new(0)).collect(),
         report,
         running: Arc::default(),
+        lives,
     };
+    if let Some(gone) = board.gone() {
+        return board.finish(Some(&gone));
+    }
     let mask = SigSet::thread_get_mask();
     let events = Mailbox::new();
     if let Err(error) = board.start(shared, &events) {
@@ -83,7 +100,9 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
         // As it was, for COMMAND.
         let _ = mask.thread_set_mask();
     }
-    board.finish()
+    // Who answered may have been another one.
+    let gone = board.gone();
+    board.finish(gone.as_deref())
 }
 
 impl Board<'_> {
@@ -95,6 +114,16 @@ impl Board<'_> {
         let probes: Vec<Probe> = self.plan.targets.iter().map(probe).collect();
         if self.plan.targets.iter().any(Target::is_command) {
             catch_signals(events.clone())?;
+        }
+        for (_, life) in &self.lives {
+            let (life, events) = (Arc::clone(life), events.clone());
+            let wait = move || {
+                life.wait_for_its_end();
+                events.put(Event::Gone);
+            };
+            std::thread::Builder::new()
+                .name("watched".into())
+                .spawn(wait)?;
         }
         for (place, mut probe) in probes.into_iter().enumerate() {
             let (rhythm, attempts, events) =
@@ -115,6 +144,7 @@ impl Board<'_> {
             let tick = Deadline::after(if live { TICK } else { FOREVER });
             match events.take(end.earlier(tick)) {
                 Some(Event::Told(signal)) => return Some(signal),
+                Some(Event::Gone) => return None,
                 Some(Event::Says(place, answer)) => self.says(place, answer),
                 Some(Event::Decided(place, answer, passed)) => self.decided(place, answer, passed),
                 None if end.passed() => return None,
@@ -175,19 +205,28 @@ impl Board<'_> {
         ));
     }
 
+    /// Says which of the watched processes is gone.
+    fn gone(&self) -> Option<String> {
+        let gone = self.lives.iter().find(|(_, life)| life.is_over());
+        gone.map(|(label, _)| format!("{label} is gone"))
+    }
+
     /// Decides what is still open, and the whole.
-    fn finish(&mut self) -> Exit {
+    fn finish(&mut self, gone: Option<&str>) -> Exit {
         let passed = |standing: &Standing| standing.passed == Some(true);
         let done = match self.plan.any {
             true => self.standings.iter().any(passed),
             false => self.standings.iter().all(passed),
         };
-        if done {
+        if done && gone.is_none() {
             return Exit::Healthy;
         }
         let elapsed = self.rhythm.began.elapsed();
         let wanted = if self.plan.down { "down" } else { "healthy" };
-        let why = format!("not {wanted} in {}", in_words(elapsed));
+        let why = match gone {
+            Some(gone) => gone.to_owned(),
+            None => format!("not {wanted} in {}", in_words(elapsed)),
+        };
         for (place, standing) in self.standings.iter().enumerate() {
             let said = standing.said.clone();
             let said = said.unwrap_or_else(|| Answer::silence().after(elapsed));
@@ -199,7 +238,13 @@ impl Board<'_> {
                 self.report.gave_up(&standing.label, &said, &why);
             }
         }
-        Exit::TimeOut
+        let Some(gone) = gone else {
+            return Exit::TimeOut;
+        };
+        if done {
+            self.report.words.say(gone);
+        }
+        Exit::Unhealthy
     }
 }
 
