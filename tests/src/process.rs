@@ -76,6 +76,29 @@ pub fn others() -> Vec<Seen> {
     seen
 }
 
+/// The same, and those besides whose first thread has ended while another runs.
+#[must_use]
+pub fn living() -> Vec<Seen> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut seen = all();
+    seen.retain(|process| process.pid != 1 && process.pid != own);
+    seen.retain(|process| process.state != 'Z' || has_living_thread(process.pid));
+    seen
+}
+
+fn has_living_thread(pid: i32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")));
+    stats.flatten().any(|stat| {
+        let tail = stat.rsplit_once(") ").map(|(_, tail)| tail);
+        !matches!(
+            tail.and_then(|tail| tail.chars().next()),
+            Some('Z' | 'X') | None
+        )
+    })
+}
+
 /// The live children of `parent`.
 #[must_use]
 pub fn children(parent: impl Into<i64>) -> Vec<Seen> {

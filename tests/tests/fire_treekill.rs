@@ -92,7 +92,7 @@ fn round(rng: &mut Rng, sum: &mut Sum) {
 
     assert_eq!(ran.code(), Some(0), "the exit code; {}", about());
     let expected: HashSet<i32> = bystanders.pids().chain(outside.iter().copied()).collect();
-    let left: HashSet<i32> = living().into_iter().map(|seen| seen.pid).collect();
+    let left: HashSet<i32> = process::living().into_iter().map(|seen| seen.pid).collect();
     let survivors: Vec<_> = left
         .difference(&expected)
         .map(|&pid| process::look(pid))
@@ -119,7 +119,7 @@ fn round(rng: &mut Rng, sum: &mut Sum) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
     }
     drop((tree, bystanders));
-    wait_until("the world is empty again", || living().is_empty());
+    wait_until("the world is empty again", || process::living().is_empty());
 }
 
 /// A tree that stands.
@@ -167,7 +167,9 @@ impl GrownTree {
             0 => Way::Stdin,
             1 => Way::PidFile,
             // Of a dead root its session and group are known, and what is lost must not grow.
-            2 if self.plan.birth == Birth::Session && !self.plan.any(&moves) => Way::PidFileOfDead,
+            2 | 6 | 7 if self.plan.birth == Birth::Session && !self.plan.any(&moves) => {
+                Way::PidFileOfDead
+            }
             // A root that lives and always starts new ones is never without.
             3 if matches!(self.plan.habit, Habit::Rest) => Way::Children,
             4 => Way::Environment,
@@ -215,31 +217,6 @@ fn runs(node: &Node) -> bool {
 /// to groups with stopped processes that get orphaned.
 fn moves(node: &Node) -> bool {
     matches!(node.habit, Habit::Runs | Habit::Respawns) || node.temper == Temper::Stopped
-}
-
-/// Every process besides init and this test that has a thread which runs.
-fn living() -> Vec<Seen> {
-    let own = i32::try_from(std::process::id()).unwrap();
-    let is_other = |seen: &Seen| seen.pid != 1 && seen.pid != own;
-    let lives = |seen: &Seen| seen.state != 'Z' || has_living_thread(seen.pid);
-    let all = process::all().into_iter();
-    all.filter(|seen| is_other(seen) && lives(seen)).collect()
-}
-
-/// Whether a process whose first thread has ended has another one.
-fn has_living_thread(pid: i32) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten();
-    let stats = tasks
-        .flatten()
-        .map(|task| fs::read_to_string(task.path().join("stat")));
-    stats.flatten().any(|stat| {
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, tail)| tail.chars().next());
-        !matches!(state, Some('Z' | 'X') | None)
-    })
 }
 
 /// Processes that nobody meant.

@@ -1,8 +1,10 @@
-//! Grows the random process tree of a seed: for the fire test of treekill.
+//! Grows the random process tree of a seed: for the fire tests of treekill and procwatch.
 //!
 //! `fire-tree SEED SIZE RECORD` becomes the root. Each process appends its PID to RECORD once it
 //! is what it is meant to be. `fire-tree --bystander` blocks every signal and sleeps: what it was
-//! sent stays to be seen in `/proc/PID/status`.
+//! sent stays to be seen in `/proc/PID/status`. `fire-tree --life|--life-or-stay SEED RECORD` is a
+//! COMMAND for procwatch: it appends a line to RECORD, with `LEFT` where a process of an earlier
+//! life is still there, lives the life that stands under that number, and ends as that says.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -14,7 +16,9 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, getppid, pause, setpgid, setsid};
 use testkit::fire::Rng;
+use testkit::fire::life::{End, Life};
 use testkit::fire::tree::{Birth, Habit, Node, Temper, Threads};
+use testkit::process;
 use testkit::sys::{end_process, end_thread, fork, ignore};
 
 /// The signals that ask a process to end.
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["--bystander"] => SigSet::all().thread_block().map_err(io::Error::from),
+        ["--life", seed, record] => live(seed, record, false),
+        ["--life-or-stay", seed, record] => live(seed, record, true),
         [seed, size, record] => grow_all(seed, size, record),
         _ => Err(io::Error::other("usage: fire-tree SEED SIZE RECORD")),
     };
@@ -55,6 +61,44 @@ fn grow_all(seed: &str, size: &str, record: &str) -> io::Result<()> {
         Birth::Fork | Birth::Orphan | Birth::Daemon => {}
     }
     be(&root, &record)
+}
+
+fn live(seed: &str, record: &str, may_stay: bool) -> io::Result<()> {
+    let seed = seed.parse().map_err(io::Error::other)?;
+    let lives_before = std::fs::read_to_string(record)?.lines().count();
+    let number = u64::try_from(lives_before).map_err(io::Error::other)?;
+    let others = process::others();
+    let program = std::env::args().next().unwrap_or_default();
+    let is_ours = |line: &str| line.starts_with(&program) || line == "[fire-tree]";
+    let left = others.iter().any(|seen| is_ours(&seen.cmdline));
+    let word = if left { "LEFT" } else { "ALONE" };
+    let mut log = File::options().append(true).open(record)?;
+    log.write_all(format!("{} {word} {others:?}\n", getpid()).as_bytes())?;
+
+    let life = Life::of(seed, number, may_stay);
+    // What is below records itself where nobody reads it.
+    let nowhere = File::options().append(true).open("/dev/null")?;
+    for child in &life.tree.children {
+        start(child, &nowhere)?;
+    }
+    match life.end {
+        End::Never if life.tree.temper == Temper::Lingers => {
+            asking().thread_block()?;
+            linger()
+        }
+        End::Never => take_on(life.tree.temper),
+        End::Code(code) => {
+            thread::sleep(life.lasts);
+            end_process(code)
+        }
+        End::Signal(signal) => {
+            thread::sleep(life.lasts);
+            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
+            // The Rust runtime catches the first SEGV.
+            raise(signal)?;
+            Ok(raise(signal)?)
+        }
+    }
 }
 
 /// Starts what is below this node, then is it.

@@ -14,8 +14,11 @@
 //! A seed repeats what the round sets out to do, not how the kernel schedules it: a race may take
 //! some tries to show again.
 
+pub mod hostile;
+pub mod life;
 pub mod tree;
 
+use std::fmt::{Arguments, Debug};
 use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
@@ -60,32 +63,46 @@ impl Fire {
         self.rounds
     }
 
-    /// Runs all rounds, and sums up what they return.
+    /// Runs the body for every round; it adds to the sum what is told in the end.
     ///
     /// # Panics
     /// As soon as one does; its seed is said.
-    pub fn run<S: std::fmt::Debug + Default>(&self, mut body: impl FnMut(&mut Rng, &mut S)) -> S {
+    pub fn run<S: Debug + Default>(&self, mut body: impl FnMut(&mut Rng, &mut S)) {
+        self.run_counting(|rng, sum| {
+            body(rng, sum);
+            1
+        });
+    }
+
+    /// The same for a body that says how many rounds it was worth.
+    ///
+    /// # Panics
+    /// As soon as one does; its seed is said.
+    pub fn run_counting<S: Debug + Default>(&self, mut body: impl FnMut(&mut Rng, &mut S) -> u64) {
         let mut sum = S::default();
+        let (mut done, mut runs) = (0, 0);
         let tenth = (self.rounds / 10).max(100);
-        for round in 0..self.rounds {
-            let seed = self.seed.wrapping_add(round);
+        let mut next_word = tenth;
+        while done < self.rounds {
+            let seed = self.seed.wrapping_add(runs);
             let alarm = Alarm {
                 fire: self,
-                round,
+                run: runs,
                 seed,
             };
-            body(&mut Rng::new(seed), &mut sum);
+            done += body(&mut Rng::new(seed), &mut sum);
             std::mem::forget(alarm);
-            if (round + 1) % tenth == 0 && round + 1 < self.rounds {
-                self.say(format_args!("{} rounds, {sum:?}", round + 1));
+            runs += 1;
+            if done >= next_word && done < self.rounds {
+                next_word += tenth;
+                self.say(format_args!("{done} rounds, {sum:?}"));
             }
         }
-        self.say(format_args!("{} rounds, {sum:?}", self.rounds));
-        sum
+        self.say(format_args!("{done} rounds, {sum:?}"));
     }
 
     /// Past the harness's capture.
-    fn say(&self, words: std::fmt::Arguments<'_>) {
+    fn say(&self, words: Arguments<'_>) {
         let _ = writeln!(io::stderr(), "fire: {}: {words}", self.what);
     }
 }
@@ -102,15 +119,15 @@ fn by_the_clock() -> u64 {
 /// Says the seed when the round panics.
 struct Alarm<'a> {
     fire: &'a Fire,
-    round: u64,
+    run: u64,
     seed: u64,
 }
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        let Self { fire, round, seed } = self;
+        let Self { fire, run, seed } = self;
         fire.say(format_args!(
-            "round {round} failed: FIRE_SEED={seed} FIRE_ROUNDS=1 repeats it"
+            "round {run} failed: FIRE_SEED={seed} FIRE_ROUNDS=1 repeats it"
         ));
     }
 }
