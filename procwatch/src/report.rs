@@ -16,6 +16,7 @@ use treekill::words::Words;
 
 use crate::events::Events;
 use crate::plan::Plan;
+use crate::restart::Attempt;
 use crate::size;
 
 /// Why COMMAND ended.
@@ -303,15 +304,19 @@ impl Report {
     }
 
     /// There are no more restarts.
-    pub(crate) fn gave_up(&mut self, restarts: u32, last: Ending) {
+    pub(crate) fn gave_up(&mut self, restarts: u32, last: Attempt) {
         let name = &self.name;
-        let how = ended_words(last);
+        let how = if last.is_failed_start() {
+            "its start failed".to_owned()
+        } else {
+            format!("it {}", ended_words(last.ending))
+        };
         self.words.say(match restarts {
-            0 => format!("{name}: gave up: it {how} before it was stable"),
-            1 => format!("{name}: gave up after 1 restart: it {how}"),
-            _ => format!("{name}: gave up after {restarts} restarts in a row: it {how}"),
+            0 => format!("{name}: gave up: {how} before it was stable"),
+            1 => format!("{name}: gave up after 1 restart: {how}"),
+            _ => format!("{name}: gave up after {restarts} restarts in a row: {how}"),
         });
-        let (code, signal) = code_and_signal(last);
+        let (code, signal) = code_and_signal(last.ending);
         let fields = [
             ("restarts", Field::number(restarts)),
             ("code", code),

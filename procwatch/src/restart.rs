@@ -18,6 +18,24 @@ pub(crate) struct Attempt {
     pub(crate) failed: bool,
 }
 
+impl Attempt {
+    /// A start that failed before COMMAND ran, with this status.
+    #[must_use]
+    pub(crate) fn failed_start(ending: Ending) -> Self {
+        Self {
+            ending,
+            uptime: Duration::ZERO,
+            failed: true,
+        }
+    }
+
+    /// Whether COMMAND never ran.
+    #[must_use]
+    pub(crate) fn is_failed_start(self) -> bool {
+        self.failed && self.uptime.is_zero()
+    }
+}
+
 /// What comes after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -74,7 +92,7 @@ impl Count {
 
     /// Decides what comes after this attempt. `chance` is any number, new each time.
     pub(crate) fn after(&mut self, attempt: Attempt, chance: u64) -> Verdict {
-        if attempt.uptime >= self.plan.stable && !attempt.uptime.is_zero() {
+        if attempt.uptime >= self.plan.stable && !attempt.is_failed_start() {
             self.in_a_row = 0;
             self.was_stable = true;
             self.backoff.reset();

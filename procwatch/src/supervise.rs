@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::time::Duration;
 
 use nix::sys::prctl;
 use treekill::duration::millis;
@@ -23,7 +22,6 @@ use crate::restart::{Attempt, Count, Verdict};
 use crate::signals::Signals;
 use crate::stop::{Stop, Target};
 use crate::wait::Waiter;
-use crate::watch::FUTILE;
 
 /// Runs one COMMAND over and over.
 #[derive(Debug)]
@@ -42,6 +40,8 @@ pub(crate) struct Supervisor {
     pub(crate) may_suspend: bool,
     pub(crate) stop: Stop,
     last: Option<Ending>,
+    /// Whether something that was started could not be ended.
+    pub(crate) is_unclean: bool,
 }
 
 /// What became of one attempt to run COMMAND.
@@ -110,6 +110,7 @@ impl Supervisor {
             may_suspend,
             stop: Stop::default(),
             last: None,
+            is_unclean: false,
         })
     }
 
@@ -118,6 +119,9 @@ impl Supervisor {
         let exit = self.repeat();
         if let Some(log) = self.waiter.log() {
             log.close();
+        }
+        if self.is_unclean {
+            return Exit::DoesNotHold;
         }
         exit
     }
@@ -135,7 +139,7 @@ impl Supervisor {
             match self.count.after(attempt, chance()) {
                 Verdict::Finished => return Exit::As(attempt.ending),
                 Verdict::GiveUp(restarts) => {
-                    self.report.gave_up(restarts, attempt.ending);
+                    self.report.gave_up(restarts, attempt);
                     return match attempt.ending {
                         Ending::Code(0) => Exit::DoesNotHold,
                         ending => Exit::As(ending),
@@ -154,9 +158,6 @@ impl Supervisor {
 
     /// The exit after a stop: COMMAND's last status, or the signal's if it never ran.
     fn stopped(&self) -> Exit {
-        if self.stop.futile >= FUTILE {
-            return Exit::DoesNotHold;
-        }
         let by = self.stop.by.unwrap_or(Signal::TERM);
         Exit::As(self.last.unwrap_or(Ending::Signal(by)))
     }
@@ -172,8 +173,9 @@ impl Supervisor {
                 let words = exec::failure_words(&self.plan.program, &error);
                 self.report.not_started(&words);
                 let code = exec::failure_code(&error);
+                self.clear();
                 return if self.last.is_some() {
-                    failed_start(Ending::Code(code))
+                    Ran::Once(Attempt::failed_start(Ending::Code(code)))
                 } else {
                     Ran::Never(code)
                 };
@@ -191,9 +193,6 @@ impl Supervisor {
         };
         let run = self.ended(child, ending);
         self.clear();
-        if let Some(log) = self.waiter.log() {
-            log.end_of_run();
-        }
         self.run_after(&run);
         Ran::Once(Attempt {
             ending,
@@ -240,9 +239,8 @@ impl Supervisor {
             return Some(Ran::Not);
         }
         self.report.hook_failed("before", ending);
-        Some(failed_start(
-            ending.unwrap_or(Ending::Code(exec::NOT_FOUND)),
-        ))
+        let ending = ending.unwrap_or(Ending::Code(exec::NOT_FOUND));
+        Some(Ran::Once(Attempt::failed_start(ending)))
     }
 
     /// Runs the hook after an end, and ends what it leaves behind.
@@ -269,14 +267,6 @@ impl Supervisor {
 fn unable(report: &mut Report, file: &OsStr, error: &io::Error) -> Exit {
     report.cannot(file, error);
     Exit::Unable
-}
-
-fn failed_start(ending: Ending) -> Ran {
-    Ran::Once(Attempt {
-        ending,
-        uptime: Duration::ZERO,
-        failed: true,
-    })
 }
 
 /// Any number, new each time: the seed of a hasher comes from the system (getrandom(2)).

@@ -74,6 +74,12 @@ impl Waiter {
         }
     }
 
+    /// Forgets whose end has not been told yet: their numbers may come again.
+    pub(crate) fn forget_ended(&mut self) {
+        self.waiting
+            .retain(|event| !matches!(event, Event::Ended(..)));
+    }
+
     fn take_signals(&mut self) {
         let mut is_reaping_due = false;
         while let Some(arrived) = self.signals.next() {

@@ -16,7 +16,7 @@ use crate::wait::Event;
 
 /// What a kill has left alive is tried again after this long, and this often.
 const AGAIN: Duration = Duration::from_secs(1);
-pub(crate) const FUTILE: u32 = 3;
+const FUTILE: u32 = 3;
 /// A hook that runs while we stop gets this long at least.
 const LAST_HOOK: Duration = Duration::from_secs(1);
 /// While leftovers end, they are looked at again after this long, and twice as long each time.
@@ -40,12 +40,14 @@ impl Supervisor {
                 Event::Ended(pid, ending) if pid == child.pid => return Some(ending),
                 Event::Ended(pid, ending) => self.check_ended(pid, ending, child),
                 Event::Signal(arrived, order) => self.obey(arrived, order, target),
-                Event::Due => self.check(child),
+                Event::Due => {}
             }
+            self.check(child);
             if self.kill_at().passed() {
                 self.kill();
             }
             if self.stop.futile >= FUTILE {
+                self.is_unclean = true;
                 return None;
             }
         }
@@ -62,7 +64,7 @@ impl Supervisor {
         health.earlier(memory)
     }
 
-    /// Looks at health and memory where that is due.
+    /// Looks at health and memory where that is due: never while a hook runs.
     fn check(&mut self, child: Child) {
         if self.stop.kill_at.is_some() {
             return;
@@ -139,11 +141,12 @@ impl Supervisor {
                 self.kill();
             }
         }
-        self.stop.futile = if self.stop.told > 0 {
-            self.stop.futile
-        } else {
-            0
-        };
+        self.waiter.forget_ended();
+        if let Some(log) = self.waiter.log() {
+            log.end_of_run();
+        }
+        self.is_unclean = self.stop.futile >= FUTILE;
+        self.stop.futile = 0;
         if self.stop.told == 0 {
             self.stop.kill_at = None;
         }
