@@ -43,18 +43,17 @@ impl From<io::Error> for NotLocked {
     }
 }
 
-/// Takes flock(2) and the keeper's byte of FILE while COMMAND's byte is free, waiting for them as
-/// long as `patience`. From then on nobody else takes COMMAND's byte.
+/// Takes flock(2) and the keeper's byte of FILE while COMMAND's byte is free, waiting for them until
+/// the deadline. From then on nobody else takes COMMAND's byte.
 ///
 /// # Errors
 /// See [`NotLocked`].
 pub(crate) fn acquire(
     path: &Path,
     mode: Option<u32>,
-    patience: Duration,
+    deadline: Deadline,
     words: &mut Words,
 ) -> Result<LockFile, NotLocked> {
-    let deadline = Deadline::after(patience);
     let mut judge = Judge::default();
     loop {
         let file = LockFile::open(path, mode).map_err(NotLocked::Unfit)?;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use treekill::duration::Deadline;
 use treekill::exec::{self, Ending, os_words};
-use treekill::pidfile::{COMMAND_BYTE, KEEPER_BYTE};
+use treekill::pidfile::KEEPER_BYTE;
 use treekill::words::Words;
 
 use crate::background::Background;
@@ -14,7 +15,7 @@ use crate::keep::keep;
 use crate::lock::{self, NotLocked};
 use crate::lockfile::LockFile;
 use crate::report;
-use crate::start::{Failure, Locked, start};
+use crate::start::{Failure, Locked, lock_as_command, start};
 use crate::sys::{self, Signals};
 
 /// What came of it.
@@ -30,27 +31,49 @@ pub(crate) enum Outcome {
 
 /// Does it all. With `--no-fork` it returns only if COMMAND cannot be executed.
 pub(crate) fn run(run: &Run, words: &mut Words) -> Outcome {
-    let patience = run.wait.unwrap_or(Duration::ZERO);
-    let locked = match lock::acquire(&run.file, run.mode, patience, words) {
-        Ok(locked) => locked,
-        Err(why) => return Outcome::Not(not_locked(run, &why, words)),
-    };
-    words.step(format_args!("{}: locked", report::name(&run.file)));
+    let deadline = Deadline::after(run.wait.unwrap_or(Duration::ZERO));
+    let mut is_second_try = false;
+    loop {
+        let locked = match lock::acquire(&run.file, run.mode, deadline, words) {
+            Ok(locked) => locked,
+            Err(why) => return Outcome::Not(not_locked(run, &why, words)),
+        };
+        words.step(format_args!("{}: locked", report::name(&run.file)));
+        match as_planned(run, locked, words) {
+            Ok(outcome) => return outcome,
+            // Its pidlock was killed as it forked, and then a COMMAND took its lock after all: the
+            // next look finds it there.
+            Err(Failure::Locked) if !is_second_try => is_second_try = true,
+            Err(failure) => return Outcome::Not(not_started(run, failure, words)),
+        }
+    }
+}
+
+fn as_planned(run: &Run, locked: LockFile, words: &mut Words) -> Result<Outcome, Failure> {
+    if run.no_fork && !run.detach {
+        return Err(become_command(run, &locked));
+    }
+    let signals = Signals::put_aside()?;
     let outcome = if run.detach {
-        in_background(run, locked, words).map(Outcome::Started)
-    } else if run.no_fork {
-        Err(become_command(run, &locked))
+        in_background(run, locked, &signals, words).map(Outcome::Started)
     } else {
-        in_foreground(run, locked, words).map(Outcome::Ended)
+        in_foreground(run, locked, &signals, words).map(Outcome::Ended)
     };
-    outcome.unwrap_or_else(|failure| Outcome::Not(not_started(run, failure, words)))
+    if outcome.is_err() {
+        signals.restore()?;
+    }
+    outcome
 }
 
 /// Starts COMMAND, waits for it and removes FILE.
-fn in_foreground(run: &Run, locked: LockFile, words: &mut Words) -> Result<Ending, Failure> {
-    let signals = Signals::put_aside()?;
+fn in_foreground(
+    run: &Run,
+    locked: LockFile,
+    signals: &Signals,
+    words: &mut Words,
+) -> Result<Ending, Failure> {
     let locked = second_description(locked, run)?;
-    let (locked, started) = start(run, locked, &signals, None);
+    let (locked, started) = start(run, locked, signals, None);
     match started {
         Ok(pid) => {
             words.step(format_args!("COMMAND is process {pid}"));
@@ -66,23 +89,27 @@ fn in_foreground(run: &Run, locked: LockFile, words: &mut Words) -> Result<Endin
 }
 
 /// Starts COMMAND in the background, where its keeper stays with it, or with `--no-fork` nobody.
-fn in_background(run: &Run, locked: LockFile, words: &mut Words) -> Result<i32, Failure> {
+fn in_background(
+    run: &Run,
+    locked: LockFile,
+    signals: &Signals,
+    words: &mut Words,
+) -> Result<i32, Failure> {
     let background = Background::open(run.log.as_deref(), &locked).map_err(|why| {
         roll_back_unstarted(&locked);
         Failure::Unfit(why)
     })?;
-    let signals = Signals::put_aside()?;
     let locked = second_description(locked, run)?;
     if run.no_fork {
-        let (locked, started) = start(run, locked, &signals, Some(&background));
+        let (locked, started) = start(run, locked, signals, Some(&background));
         return started.inspect_err(|failure| roll_back(&locked.keeper, failure));
     }
-    detach::hand_over(run, locked, &signals, &background, words)
+    detach::hand_over(run, locked, signals, &background, words)
 }
 
 /// Becomes COMMAND; returns only if that failed.
 fn become_command(run: &Run, locked: &LockFile) -> Failure {
-    let failure = match lock_as_command(locked) {
+    let failure = match lock_as_command(locked).and_then(|()| let_go(locked)) {
         Ok(()) => Failure::Exec(exec::become_command(&run.program, &run.arguments)),
         Err(failure) => failure,
     };
@@ -90,17 +117,10 @@ fn become_command(run: &Run, locked: &LockFile) -> Failure {
     failure
 }
 
-/// Takes COMMAND's byte, and lets go of what must not go with it: its children would pin a lock of
-/// flock(2).
-fn lock_as_command(locked: &LockFile) -> Result<(), Failure> {
-    let file = locked.file();
-    lock::set(file, COMMAND_BYTE)?;
-    locked
-        .write_pid(std::process::id())
-        .map_err(Failure::Write)?;
-    sys::keep_on_exec(file)?;
-    lock::unset(file, KEEPER_BYTE)?;
-    sys::flock(file, libc::LOCK_UN)?;
+/// Lets go of what must not go with COMMAND: its children would pin a lock of flock(2).
+fn let_go(locked: &LockFile) -> Result<(), Failure> {
+    lock::unset(locked.file(), KEEPER_BYTE)?;
+    sys::flock(locked.file(), libc::LOCK_UN)?;
     Ok(())
 }
 

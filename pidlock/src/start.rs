@@ -94,29 +94,37 @@ fn become_command(
     background: Option<&Background>,
     writer: &OwnedFd,
 ) -> Failure {
-    let Locked { keeper, command } = locked;
-    // Everything that may be FILE is closed before the lock is taken, never after.
-    drop(keeper);
-    let command = command.moved_up();
-    let prepared = match background {
-        Some(background) => background.enter(&[command.file().as_raw_fd(), writer.as_raw_fd()]),
-        None => Ok(()),
+    let ready = || -> Result<LockFile, Failure> {
+        let Locked { keeper, command } = locked;
+        // Everything that may be FILE is closed before the lock is taken, never after.
+        drop(keeper);
+        let command = command.moved_up();
+        if let Some(background) = background {
+            background.enter(&[command.file().as_raw_fd(), writer.as_raw_fd()])?;
+        }
+        lock_as_command(&command)?;
+        signals.restore()?;
+        Ok(command)
     };
-    if let Err(error) = prepared {
-        return error.into();
+    match ready() {
+        // Open until exec, which leaves it open.
+        Ok(_command) => Failure::Exec(exec::become_command(&run.program, &run.arguments)),
+        Err(failure) => failure,
     }
-    match lock::set(command.file(), COMMAND_BYTE) {
+}
+
+/// Takes COMMAND's lock for this process, which becomes COMMAND, and writes its PID.
+///
+/// # Errors
+/// See [`Failure`].
+pub(crate) fn lock_as_command(file: &LockFile) -> Result<(), Failure> {
+    match lock::set(file.file(), COMMAND_BYTE) {
         Ok(()) => {}
-        Err(Errno::EAGAIN | Errno::EACCES) => return Failure::Locked,
-        Err(error) => return error.into(),
+        Err(Errno::EAGAIN | Errno::EACCES) => return Err(Failure::Locked),
+        Err(error) => return Err(error.into()),
     }
-    if let Err(error) = command.write_pid(std::process::id()) {
-        return Failure::Write(error);
-    }
-    if let Err(error) = sys::keep_on_exec(command.file()).and_then(|()| signals.restore()) {
-        return error.into();
-    }
-    Failure::Exec(exec::become_command(&run.program, &run.arguments))
+    file.write_pid(std::process::id()).map_err(Failure::Write)?;
+    Ok(sys::keep_on_exec(file.file())?)
 }
 
 /// Tells the parent through a pipe what became of COMMAND.

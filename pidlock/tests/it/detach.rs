@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -139,12 +140,18 @@ fn no_descriptor_of_the_caller_stays_open() {
                 .filter(|_| option == "-d"),
         );
         for pid in both {
-            for entry in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
-                let target = fs::read_link(entry.unwrap().path()).unwrap();
-                let target = target.to_str().unwrap();
-                let ours = target == "/dev/null" || target.ends_with("run.pid");
-                assert!(ours, "{option}: process {pid} has {target} open");
-            }
+            // COMMAND itself opens and closes files as it starts.
+            wait_until(
+                &format!("{option}: process {pid} has our files alone"),
+                || {
+                    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+                    let mut targets =
+                        entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+                    targets.all(|target| {
+                        target == Path::new("/dev/null") || target.ends_with("run.pid")
+                    })
+                },
+            );
         }
         assert_eq!(world.state(), "running", "{option}");
         drop(background);
