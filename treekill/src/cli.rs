@@ -81,8 +81,8 @@ pub(crate) struct Cli {
     no_kill: bool,
     /// First signal to the root alone, KILL to all
     ///
-    /// For a supervisor that stops its own; KILL goes to whatever is left of the whole tree
-    /// after the grace.
+    /// For a supervisor that stops its own. The others get the first signal once no root is left
+    /// to do that; KILL goes to whatever is left of the whole tree after the grace.
     #[arg(long)]
     leader_first: bool,
     /// Everything below the root, not the root

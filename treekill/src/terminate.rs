@@ -278,9 +278,10 @@ impl Job<'_> {
                 return Ok(());
             }
             let all_dead = self.left() == 0;
-            if self.search()? > 0 {
+            let new = self.search()?;
+            self.send_first_signals();
+            if new > 0 {
                 (grew, empty_looks, pause) = (true, 0, FIRST_LOOK);
-                self.send_first_signals();
                 continue;
             }
             pause = (pause * 2).min(LAST_LOOK);
@@ -293,11 +294,14 @@ impl Job<'_> {
         }
     }
 
+    /// With a leader first, the others are meant once no leader is left who could stop them.
     fn send_first_signals(&mut self) {
         self.describe();
         let signal = self.policy.signal;
+        let is_led = |target: &Target| target.member.depth == 0 && target.is_left();
+        let to_leaders = self.policy.leader_first && self.targets.iter().any(is_led);
         for target in &mut self.targets {
-            let is_meant = !self.policy.leader_first || target.member.depth == 0;
+            let is_meant = !to_leaders || target.member.depth == 0;
             if target.was_signalled() || !is_meant || !target.is_left() {
                 continue;
             }
