@@ -297,6 +297,8 @@ More about the options:
   -q, --quiet           no records, no words but those that go with 125
   -v, --verbose         says each change in what a target answers
       --json            records as JSON, one object a line
+  -h, --help            -h is one screen, --help all of it
+  -V, --version         prints the version
 
 Durations: 5 and 5s are five seconds; 0.5, 500ms, 2m, 1h30m, 1d and inf work.
 
