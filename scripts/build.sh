@@ -7,8 +7,8 @@ usage() {
     cat <<'EOF'
 usage: build.sh [CARGO_BUILD_OPTION...]
 
-Without options builds everything. The folder with the binaries is the one line on standard
-output:  PATH=$(scripts/build.sh):$PATH
+Without options builds everything. The folder with the binaries is the one line
+on standard output:  PATH=$(scripts/build.sh):$PATH
 EOF
 }
 

@@ -55,7 +55,7 @@ trap 'exit 143' TERM
 case ${1:-} in
 "") ;;
 *)
-    printf 'usage: demo.sh\n\nTakes a small server of its own through its whole life; needs bash and cargo.\n'
+    printf 'usage: demo.sh\n\nTakes a small server of its own through its whole life.\n'
     [[ $1 == -h || $1 == --help ]] || exit 125
     exit 0
     ;;
@@ -68,17 +68,23 @@ tools=${TOOLS_DIR:-$("$here/build.sh" --quiet)}
 PATH=$tools:$here:$PATH
 printf '   %s\n' portfree pidlock treekill waithealth procwatch
 
-# Settings of the scripts, in the environment.
+# Settings of the scripts, in the environment; none of whoever runs the demo.
+unset HOST WORK_DIR KILL_EXISTING PRE_START MATCH HEALTH_OPTIONS
+unset HEALTH_CHECK_TIMEOUT START_TIMEOUT GRACEFUL_TIMEOUT
 PID_DIR=$(mktemp -d)
+LOG_DIR=$PID_DIR
 PORT=$(portfree --next 8000 2>/dev/null)
 NAME=demo
 HEALTH_URL=http://127.0.0.1:$PORT/health
 # Long enough to be called stable; real servers take the default of ten seconds.
 WATCH_OPTIONS='--stable 500ms'
-export PATH PID_DIR PORT NAME HEALTH_URL WATCH_OPTIONS
+export PATH PID_DIR LOG_DIR PORT NAME HEALTH_URL WATCH_OPTIONS
 
 starts() { grep -c '"event":"start"' "$PID_DIR/demo.events"; }
-server() { sed -n 's/.*"event":"start".*"pid":\([0-9]*\).*/\1/p' "$PID_DIR/demo.events" | tail -n 1; }
+# The server's PID, from its last start.
+server() {
+    sed -n '/"event":"start"/s/.*"pid":\([0-9]*\).*/\1/p' "$PID_DIR/demo.events" | tail -n 1
+}
 
 step "Start a server with four workers on port $PORT, and return when it is healthy."
 show start.sh -- demo-server "$PORT" 4
@@ -103,7 +109,7 @@ done
 (($(starts) == 2)) || broken 'it was not started again'
 show waithealth "$HEALTH_URL"
 [[ $(server) != "$first" ]] || broken 'the same process is still there'
-printf '   procwatch ended the workers, freed the port and started the server again as PID %s.\n' "$(server)"
+printf '   procwatch ended the workers and started the server again, as PID %s.\n' "$(server)"
 
 step 'Stop it: the server, its workers, its watcher; lock and port are free.'
 show stop.sh

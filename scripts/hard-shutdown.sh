@@ -9,18 +9,19 @@ usage() {
 usage: NAME=api PORT=8000 hard-shutdown.sh [--yes]
        hard-shutdown.sh [--yes] ENV_FILE...
 
-Shows what it is going to kill, counts three seconds down, which Ctrl-C cancels, then kills without
-grace: the tree that holds the lock of the service, whatever was started under its name and left
-that tree, whatever has MATCH (a regular expression) in its command line, and whoever listens on
-its port or is connected to it.
+Shows what it is going to kill, counts three seconds down, which Ctrl-C cancels,
+then kills without grace: the tree that holds the lock of the service, whatever
+was started under its name and left that tree, whatever has MATCH (a regular
+expression) in its command line, and whoever listens on its port or is
+connected to it.
 
   -y, --yes    no countdown; needed where standard input is not a terminal
 
-Exit: 0 nothing of it is left; 1 something is; 77 permission was missing; 125 wrong usage, or no
-terminal and no --yes: nothing was done.
+Exit: 0 nothing of it is left; 1 something is; 77 permission was missing; 125
+wrong usage, or no terminal and no --yes: nothing was done.
 
   PORT=8000 hard-shutdown.sh
-  NAME=api PORT=8000 MATCH='uvicorn.*app:app' hard-shutdown.sh --yes
+  PORT=8000 MATCH='uvicorn.*app:app' hard-shutdown.sh --yes
   hard-shutdown.sh --yes backend.env frontend.env
 EOF
 }

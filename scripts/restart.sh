@@ -9,11 +9,12 @@ usage() {
 usage: NAME=api PORT=8000 restart.sh -- COMMAND [ARG...]
        restart.sh ENV_FILE...
 
-Checks the settings and runs PRE_START while the service still runs, then ends what runs of it, then
-start.sh, with the same environment. What is not running is started. Whoever else holds the port is
-left to start.sh.
+Checks the settings and runs PRE_START while the service still runs, then ends
+what runs of it, then start.sh, with the same environment. What is not running
+is started. Whoever else holds the port is left to start.sh.
 
-Exit: that of stop.sh where it fails, else that of start.sh; 125 wrong usage, nothing was done.
+Exit: that of stop.sh where it fails, else that of start.sh; 125 wrong usage,
+nothing was done.
 
   PORT=8000 restart.sh -- uvicorn app:app --port 8000
   restart.sh backend.env

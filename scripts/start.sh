@@ -9,26 +9,27 @@ usage() {
 usage: NAME=api PORT=8000 start.sh -- COMMAND [ARG...]
        start.sh [-c] ENV_FILE...
 
-Takes the lock of the service, checks its port, starts COMMAND under procwatch and waits until it
-is healthy. What does not become healthy is ended again, and the last lines of its log are shown.
-An ENV_FILE sets the variables below and COMMAND, in bash. Several services are started in order,
-all or none.
+Takes the lock of the service, checks its port, starts COMMAND under procwatch
+and waits until it is healthy. What does not become healthy is ended again, and
+the last lines of its log are shown. An ENV_FILE sets the variables below and
+COMMAND, in bash. Several services are started in order, all or none.
 
-  NAME, PORT, HOST=127.0.0.1       what, and where it listens
-  HEALTH_URL=tcp://HOST:PORT       what is waited for; HEALTH_OPTIONS for waithealth
-  HEALTH_CHECK_TIMEOUT=5           seconds for one check; START_TIMEOUT=60 for all of it
-  GRACEFUL_TIMEOUT=30              seconds between TERM and KILL
-  KILL_EXISTING=false              true: ends whoever holds the port
-  PRE_START, WATCH_OPTIONS         commands that must succeed first; options for procwatch
-  WORK_DIR, PID_DIR, LOG_DIR       folders (PID_DIR is ~/.local/state/servers)
+  NAME, PORT, HOST=127.0.0.1   what, and where it listens
+  HEALTH_URL=tcp://HOST:PORT   what is waited for; HEALTH_OPTIONS of waithealth
+  HEALTH_CHECK_TIMEOUT=5       seconds for one check; START_TIMEOUT=60 for all
+  GRACEFUL_TIMEOUT=30          seconds between TERM and KILL
+  KILL_EXISTING=false          true: ends whoever holds the port
+  PRE_START, WATCH_OPTIONS     what must succeed first; options of procwatch
+  WORK_DIR, PID_DIR, LOG_DIR   folders (PID_DIR is ~/.local/state/servers)
 
   -c, --check    checks the settings and runs PRE_START; starts nothing
 
-Exit: 0 healthy; 1 the port is held, PRE_START failed or the server died; 75 already running; 124 not
-healthy in time; 125 wrong usage, nothing was done; 126, 127 COMMAND cannot be run, was not found.
+Exit: 0 healthy; 1 the port is held, PRE_START failed or the server died; 75
+already running; 124 not healthy in time; 125 wrong usage, nothing was done;
+126, 127 COMMAND cannot be run, was not found.
 
   PORT=8000 start.sh -- uvicorn app:app --port 8000
-  PORT=8000 HEALTH_URL=http://127.0.0.1:8000/health KILL_EXISTING=true start.sh -- ./server
+  PORT=8000 HEALTH_URL=http://127.0.0.1:8000/health start.sh -- ./server
   start.sh backend.env frontend.env
 EOF
 }

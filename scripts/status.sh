@@ -9,16 +9,18 @@ usage() {
 usage: NAME=api PORT=8000 status.sh [-q]
        status.sh [-q] ENV_FILE...
 
-Prints a line for each service: what its lock says, since when, how much memory its whole tree
-uses (shared pages counted once), who holds its port, and whether it is healthy.
+Prints a line for each service: what its lock says, since when, how much memory
+its whole tree uses (shared pages counted once), who holds its port, and
+whether it is healthy.
 
   -q, --quiet    prints nothing
 
-Exit, as init scripts do: 0 all are running; 1 dead, but the PID file is there; 3 not running; 4
-cannot tell; 125 wrong usage. Of several services the first that is not running decides.
+Exit, as init scripts do: 0 all are running; 1 dead, but the PID file is there;
+3 not running; 4 cannot tell; 125 wrong usage. Of several services the first
+that is not running decides.
 
   PORT=8000 status.sh
-  NAME=api PORT=8000 HEALTH_URL=http://127.0.0.1:8000/health status.sh
+  PORT=8000 HEALTH_URL=http://127.0.0.1:8000/health status.sh
   status.sh backend.env frontend.env
 EOF
 }
@@ -108,7 +110,8 @@ status_of_service() {
     [[ $quiet == no ]] || return "$code"
     [[ $heading == no ]] || row SERVICE STATE PID UPTIME MEMORY PORT HEALTH
     if ((code == 0)); then
-        row "$NAME" "$STATE" "$HOLDER" "$(uptime_since "$STARTED")" "$(memory)" "$(port)" "$(health)"
+        row "$NAME" "$STATE" "$HOLDER" "$(uptime_since "$STARTED")" "$(memory)" "$(port)" \
+            "$(health)"
     else
         row "$NAME" "${STATE:-unknown}" - - - "$(port)" "$(health)"
     fi

@@ -9,14 +9,15 @@ usage() {
 usage: NAME=api PORT=8000 stop.sh [--own]
        stop.sh [--own] ENV_FILE...
 
-Ends whoever holds the lock of the service, then whoever holds its port: TERM, GRACEFUL_TIMEOUT
-(30) seconds, KILL. Stopping what is stopped is success. Several services are stopped in reverse
-order. NAME, PORT, PID_DIR and env files are as for start.sh.
+Ends whoever holds the lock of the service, then whoever holds its port: TERM,
+GRACEFUL_TIMEOUT (30) seconds, KILL. Stopping what is stopped is success.
+Several services are stopped in reverse order. NAME, PORT, PID_DIR and env
+files are as for start.sh.
 
   --own    leaves whoever holds the port alone, if start.sh did not start it
 
-Exit: 0 the lock and the port are free; 1 one is not; 77 permission was missing; 125 wrong usage,
-nothing was done.
+Exit: 0 the lock and the port are free; 1 one is not; 77 permission was missing;
+125 wrong usage, nothing was done.
 
   PORT=8000 stop.sh
   NAME=api PORT=8000 GRACEFUL_TIMEOUT=5 stop.sh

@@ -6,14 +6,14 @@ usage() {
     cat <<'EOF'
 usage: test.sh [CARGO_TEST_ARGUMENT...]
 
-As root installs the Debian packages that are missing (none of their services is started); then a
-Python environment with real servers under target/, the static release build of the five tools,
-and cargo test for the whole workspace. What cannot be installed is said, and its tests are
-skipped; where CI=true they fail.
+As root installs the Debian packages that are missing (none of their services is
+started); then a Python environment with real servers under target/, the static
+release build of the five tools, and cargo test for the whole workspace. What
+cannot be installed is said, and its tests are skipped; where CI=true they fail.
 
   scripts/test.sh
   scripts/test.sh -p portfree
-  scripts/test.sh --test servers -- gunicorn
+  scripts/test.sh -p testkit --test servers -- gunicorn
 EOF
 }
 

@@ -9,15 +9,17 @@ usage() {
     cat <<'EOF'
 usage: NAME=api UPSTREAM=FILE RELOAD=COMMAND blue-green.sh -- COMMAND [ARG...]
 
-The two servers are the services NAME-blue and NAME-green. COMMAND finds its port in PORT, and
-where a word of it is @PORT@. UPSTREAM is a file that the proxy includes; it gets the one line
-"server 127.0.0.1:PORT;", and RELOAD makes the proxy read it.
+The two servers are the services NAME-blue and NAME-green. COMMAND finds its
+port in PORT, and where a word of it is @PORT@. UPSTREAM is a file that the
+proxy includes; it gets the one line "server 127.0.0.1:PORT;", and RELOAD makes
+the proxy read it.
 
   FIRST_PORT=8100   where the search for a free port begins
   DRAIN=2           seconds that the old server gets to finish its requests
   HEALTH_PATH=/     of the new server; other settings are those of start.sh
 
-Exit: 0 the new server serves and the old one is gone; else the old one still serves.
+Exit: 0 the new server serves and the old one is gone; else the old one still
+serves.
 
   NAME=api UPSTREAM=/etc/nginx/api.conf RELOAD='nginx -s reload' \
       blue-green.sh -- uvicorn app:app --port @PORT@

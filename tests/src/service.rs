@@ -147,6 +147,27 @@ impl Service {
     }
 }
 
+/// What the scripts are configured by.
+const SETTINGS: [&str; 17] = [
+    "NAME",
+    "PORT",
+    "HOST",
+    "HEALTH_URL",
+    "HEALTH_OPTIONS",
+    "HEALTH_CHECK_TIMEOUT",
+    "START_TIMEOUT",
+    "GRACEFUL_TIMEOUT",
+    "KILL_EXISTING",
+    "PRE_START",
+    "WATCH_OPTIONS",
+    "WORK_DIR",
+    "PID_DIR",
+    "LOG_DIR",
+    "MATCH",
+    "COMMAND",
+    "XDG_STATE_HOME",
+];
+
 /// One of the scripts, with the tools on PATH and none of the settings of whoever runs the tests.
 ///
 /// # Panics
@@ -158,5 +179,8 @@ pub fn script(name: &str) -> Tool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(tools).chain(std::env::split_paths(&path));
     let path = std::env::join_paths(path).expect("a PATH");
-    Tool::at(repository().join("scripts").join(name)).env("PATH", path)
+    let script = Tool::at(repository().join("scripts").join(name)).env("PATH", path);
+    SETTINGS
+        .iter()
+        .fold(script, |script, key| script.env_remove(key))
 }
