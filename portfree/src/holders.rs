@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
@@ -101,34 +102,66 @@ struct Hits {
     found: Vec<(Stat, u64)>,
     /// How many processes did not let us look.
     closed_to_us: usize,
+    /// The most of a long folder, to be shared among the workers.
+    later: Vec<Names>,
 }
 
-/// The pass waits for the kernel, one small answer after the other: it is shared among so many,
-/// where threads are to be had.
-const WORKERS: usize = 4;
+/// Names in an open folder of descriptors.
+struct Names {
+    pid: i32,
+    folder: Arc<OwnedFd>,
+    listing: Vec<u8>,
+}
 
 /// One pass over all processes.
 fn pass(proc: &Proc, inodes: &HashSet<u64>, threads: Threads) -> io::Result<Hits> {
+    let worker = || Worker {
+        proc,
+        inodes,
+        threads,
+        hits: Hits::default(),
+    };
     let pids = numbers(Path::new("/proc"))?;
+    let mut hits = share(&pids, worker, |worker, pid| worker.process(*pid))?;
+    let later = std::mem::take(&mut hits.later);
+    let rest = share(&later, worker, |worker, names| {
+        worker.names(names);
+        Ok(())
+    })?;
+    hits.found.extend(rest.found);
+    Ok(hits)
+}
+
+/// The pass is thousands of small questions to the kernel, one after the other: they are shared
+/// among so many, where threads are to be had.
+const WORKERS: usize = 4;
+
+/// Has workers take one item after the other.
+fn share<'a, T: Sync>(
+    items: &[T],
+    worker: impl Fn() -> Worker<'a> + Sync,
+    work: impl Fn(&mut Worker<'a>, &T) -> io::Result<()> + Sync,
+) -> io::Result<Hits> {
     let next = AtomicUsize::new(0);
-    let work = || -> io::Result<Hits> {
-        let mut worker = Worker::new(proc, inodes, threads);
-        while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
-            worker.process(pid)?;
+    let run = || -> io::Result<Hits> {
+        let mut worker = worker();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(&mut worker, item)?;
         }
         Ok(worker.hits)
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..WORKERS)
-            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+        let others: Vec<_> = (1..WORKERS.min(items.len()))
+            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, run).ok())
             .collect();
-        let mut all: Hits = work()?;
+        let mut all = run()?;
         for other in others {
             let hits = other
                 .join()
                 .map_err(|_| io::Error::other("a thread failed"))??;
             all.found.extend(hits.found);
             all.closed_to_us += hits.closed_to_us;
+            all.later.extend(hits.later);
         }
         Ok(all)
     })
@@ -139,21 +172,10 @@ struct Worker<'a> {
     proc: &'a Proc,
     inodes: &'a HashSet<u64>,
     threads: Threads,
-    listing: Vec<u8>,
     hits: Hits,
 }
 
-impl<'a> Worker<'a> {
-    fn new(proc: &'a Proc, inodes: &'a HashSet<u64>, threads: Threads) -> Self {
-        Self {
-            proc,
-            inodes,
-            threads,
-            listing: vec![0; 32 * 1024],
-            hits: Hits::default(),
-        }
-    }
-
+impl Worker<'_> {
     fn process(&mut self, pid: i32) -> io::Result<()> {
         let is_empty = match self.folder(pid, &format!("/proc/{pid}/fd")) {
             Ok(is_empty) => is_empty,
@@ -176,33 +198,62 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Looks through one folder of descriptors; whether there is none.
+    /// Looks through one folder of descriptors, or puts a long one off; whether there is none.
     fn folder(&mut self, pid: i32, path: &str) -> Result<bool, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let folder = nix::fcntl::open(path, flags, Mode::empty())?;
+        let folder = Arc::new(nix::fcntl::open(path, flags, Mode::empty())?);
         let mut is_empty = true;
         loop {
-            let length = sys::read_folder(folder.as_fd(), &mut self.listing)?;
+            let mut listing = vec![0; 8 * 1024];
+            let length = sys::read_folder(folder.as_fd(), &mut listing)?;
             if length == 0 {
                 return Ok(is_empty);
             }
-            for name in Names(self.listing.get(..length).unwrap_or_default()) {
-                if name.to_bytes().starts_with(b".") {
-                    continue;
-                }
-                is_empty = false;
-                let Some(inode) = wanted_inode(folder.as_fd(), name, self.inodes) else {
-                    continue;
-                };
-                // The folder belongs to the process and not to its number: where the link can
-                // be read once more, the number was still this process's when its stat was read.
-                let stat = self.proc.stat(pid);
-                let again = wanted_inode(folder.as_fd(), name, self.inodes);
-                if let (Some(stat), true) = (stat, again == Some(inode)) {
-                    self.hits.found.push((stat, inode));
-                }
+            listing.truncate(length);
+            let names = Names {
+                pid,
+                folder: folder.clone(),
+                listing,
+            };
+            is_empty &= names.iter().next().is_none();
+            if length > 4 * 1024 {
+                self.hits.later.push(names);
+            } else {
+                self.names(&names);
             }
         }
+    }
+
+    fn names(&mut self, names: &Names) {
+        let folder = names.folder.as_fd();
+        for name in names.iter() {
+            let Some(inode) = wanted_inode(folder, name, self.inodes) else {
+                continue;
+            };
+            // The folder belongs to the process and not to its number: where the link can be
+            // read once more, the number was still this process's when its stat was read.
+            let stat = self.proc.stat(names.pid);
+            let again = wanted_inode(folder, name, self.inodes);
+            if let (Some(stat), true) = (stat, again == Some(inode)) {
+                self.hits.found.push((stat, inode));
+            }
+        }
+    }
+}
+
+impl Names {
+    /// Each name but `.` and `..`. What [`sys::read_folder`] read is a row of
+    /// `struct linux_dirent64`: inode and offset of 8 bytes each, its own length of 2, a type of
+    /// 1, and the name with its NUL.
+    fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let mut rest = self.listing.as_slice();
+        let entries = std::iter::from_fn(move || {
+            let length = rest.get(16..18)?.try_into().map(u16::from_ne_bytes).ok()?;
+            let name = rest.get(19..usize::from(length))?;
+            rest = rest.get(usize::from(length)..)?;
+            CStr::from_bytes_until_nul(name).ok()
+        });
+        entries.filter(|name| !name.to_bytes().starts_with(b"."))
     }
 }
 
@@ -211,26 +262,6 @@ fn wanted_inode(folder: BorrowedFd<'_>, name: &CStr, inodes: &HashSet<u64>) -> O
     let mut link = [0; 32];
     let inode = inode_of(sys::read_link_at(folder, name, &mut link)?)?;
     inodes.contains(&inode).then_some(inode)
-}
-
-/// The names in what [`sys::read_folder`] read, which is a row of `struct linux_dirent64`: inode
-/// and offset of 8 bytes each, its own length of 2, a type of 1, and the name with its NUL.
-struct Names<'a>(&'a [u8]);
-
-impl<'a> Iterator for Names<'a> {
-    type Item = &'a CStr;
-
-    fn next(&mut self) -> Option<&'a CStr> {
-        let length = self
-            .0
-            .get(16..18)?
-            .try_into()
-            .map(u16::from_ne_bytes)
-            .ok()?;
-        let name = self.0.get(19..usize::from(length))?;
-        self.0 = self.0.get(usize::from(length)..)?;
-        CStr::from_bytes_until_nul(name).ok()
-    }
 }
 
 /// The inode of `socket:[N]`.
@@ -275,10 +306,15 @@ mod tests {
         }
         let open = std::fs::File::open(folder.path()).unwrap();
         let (mut buffer, mut names) = ([0; 500], HashSet::new());
-        while let Ok(length @ 1..) = sys::read_folder(open.as_fd(), &mut buffer) {
-            names.extend(Names(&buffer[..length]).map(|name| name.to_str().unwrap().to_owned()));
+        let folder = Arc::new(OwnedFd::from(open));
+        while let Ok(length @ 1..) = sys::read_folder(folder.as_fd(), &mut buffer) {
+            let found = Names {
+                pid: 0,
+                folder: folder.clone(),
+                listing: buffer[..length].to_vec(),
+            };
+            names.extend(found.iter().map(|name| name.to_str().unwrap().to_owned()));
         }
-        names.retain(|name| !name.starts_with('.'));
         assert_eq!(names, expected);
     }
 
