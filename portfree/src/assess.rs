@@ -74,21 +74,21 @@ fn assess_once(sockets: &mut Sockets, targets: &[Target]) -> io::Result<Assessme
     }
     if !in_use.is_empty() {
         let all = sockets.look(targets, Wanted::All)?;
-        assessment.explain(&in_use, &all);
+        assessment.explain(&in_use, &all, sockets);
     }
     Ok(assessment)
 }
 
 impl Assessment {
     /// Finds what is in the way of the ports that could not be bound.
-    fn explain(&mut self, in_use: &[Port], all: &[Socket]) {
+    fn explain(&mut self, in_use: &[Port], all: &[Socket], sockets: &Sockets) {
         for &port in in_use {
             let mut explained = false;
             for socket in all.iter().filter(|socket| port.is_met_by(socket)) {
                 explained = true;
                 self.may_pass |= socket.is_passing();
                 // A holder that came between the two looks.
-                let list = if socket.holds() {
+                let list = if sockets.is_holder(socket) {
                     &mut self.holding
                 } else {
                     &mut self.in_the_way

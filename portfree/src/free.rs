@@ -101,6 +101,9 @@ impl Job<'_> {
                 sockets.extend(&holder.sockets);
             }
             let found = (selection.table, selection.members);
+            if !self.plan.established {
+                self.sockets.remember_connections(&self.plan.targets)?;
+            }
             let report = &mut *self.report;
             self.has_signalled = true;
             let outcomes = terminate(
@@ -148,7 +151,8 @@ impl Job<'_> {
 
     /// The sockets that hold a port and were not there before.
     fn new_holders(&self, held: &[Socket]) -> Option<Vec<Socket>> {
-        let is_new = |socket: &&Socket| socket.holds() && !self.seen.contains(&socket.inode);
+        let is_new =
+            |socket: &&Socket| self.sockets.is_holder(socket) && !self.seen.contains(&socket.inode);
         let new: Vec<Socket> = held.iter().filter(is_new).copied().collect();
         (!new.is_empty()).then_some(new)
     }

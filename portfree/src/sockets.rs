@@ -1,5 +1,6 @@
 //! The sockets that the kernel knows on a port, as plain data, and the way to them.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -163,6 +164,8 @@ impl Wanted {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     netlink: Result<Netlink, io::Error>,
+    /// Inodes of clients' connections.
+    connections: HashSet<u64>,
 }
 
 impl Sockets {
@@ -170,6 +173,7 @@ impl Sockets {
     pub(crate) fn open() -> Self {
         Self {
             netlink: Netlink::open(),
+            connections: HashSet::new(),
         }
     }
 
@@ -201,8 +205,26 @@ impl Sockets {
     /// As [`Sockets::look`].
     pub(crate) fn holding(&mut self, targets: &[Target]) -> io::Result<Vec<Socket>> {
         let mut found = self.look(targets, Wanted::Holding)?;
-        found.retain(|socket| !socket.is_proof);
+        found.retain(|socket| self.is_holder(socket));
         Ok(found)
+    }
+
+    /// Remembers the connections on these ports, which hold none. A client that had chosen its
+    /// port keeps it when its server is killed: its socket is bound then, and still a client's.
+    ///
+    /// # Errors
+    /// As [`Sockets::look`].
+    pub(crate) fn remember_connections(&mut self, targets: &[Target]) -> io::Result<()> {
+        let all = self.look(targets, Wanted::All)?;
+        let connections = all.iter().filter(|socket| !socket.holds());
+        self.connections
+            .extend(connections.map(|socket| socket.inode));
+        Ok(())
+    }
+
+    /// Whether the socket holds its port: it is neither a proof nor was a connection.
+    pub(crate) fn is_holder(&self, socket: &Socket) -> bool {
+        socket.holds() && !socket.is_proof && !self.connections.contains(&socket.inode)
     }
 
     fn ask(

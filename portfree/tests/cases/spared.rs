@@ -46,6 +46,25 @@ fn a_client_whose_source_port_it_is() {
 }
 
 #[test]
+fn a_client_that_keeps_its_port_when_its_server_is_killed() {
+    needs!("python3");
+    in_namespace!();
+    let server = serve("s = listener(8000, '127.0.0.1')");
+    let client = serve(
+        "c = bound(8000, '127.0.0.2', reuse=False)
+c.connect(('127.0.0.1', 8000))",
+    );
+    // The kernel resets the connection that nobody had accepted; the client's socket is bound
+    // again, and listens no more than before.
+    let freed = portfree(&["-g0", "8000"])
+        .expect_code(1)
+        .expect_words("8000/tcp: in the way: a client's connection, not touched (BOUND)");
+    assert_eq!(freed.records().len(), 1);
+    assert!(!freed.stderr.contains("taken again"), "{freed:?}");
+    assert!(process::gone(server.pid()) && !process::gone(client.pid()));
+}
+
+#[test]
 fn a_server_whose_peer_has_that_port() {
     needs!("python3");
     in_namespace!();
