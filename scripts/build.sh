@@ -7,8 +7,8 @@ usage() {
     cat <<'EOF'
 usage: build.sh [CARGO_BUILD_OPTION...]
 
-Without options builds everything. The folder with the binaries is the one line
-on standard output:  PATH=$(scripts/build.sh):$PATH
+Builds the whole workspace, or what the options say. The folder with the
+binaries is the one line on standard output:  PATH=$(scripts/build.sh):$PATH
 EOF
 }
 
@@ -23,6 +23,5 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 host=$(rustc -vV | sed -n 's/^host: //p')
 # Naming the target keeps the flag away from build scripts and procedural macros.
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-    cargo build --locked --release --workspace --bins \
-    --target "$host" --target-dir target/static "$@" >&2
+    cargo build --locked --release --target "$host" --target-dir target/static "$@" >&2
 printf '%s\n' "$PWD/target/static/$host/release"
