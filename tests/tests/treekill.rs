@@ -1,0 +1,48 @@
+//! treekill and pidlock on one PID file.
+#![allow(clippy::unwrap_used)] // The failure of a helper is the failure of the test.
+
+use std::fs;
+
+use testkit::{Running, Tool, in_namespace, process, scratch, wait_until};
+
+/// COMMAND under pidlock, once it stands.
+fn locked(file: &std::path::Path, script: &str) -> Running {
+    let tool = Tool::named("pidlock").arg(file).args(["--", "sh", "-c"]);
+    let running = Running::start(tool.arg(script));
+    wait_until("COMMAND stands", || running.output().contains("up"));
+    running
+}
+
+#[test]
+fn treekill_returns_when_the_file_is_unlocked() {
+    in_namespace!();
+    let folder = scratch();
+    let file = folder.path().join("run.pid");
+    for round in 0..10 {
+        let mut keeper = locked(&file, "sleep 1001 & setsid sleep 1002 & echo up; wait");
+        let grace = ["5", "0"][round % 2];
+        let stop = Tool::named("treekill").args(["-g", grace, "-p"]).arg(&file);
+        stop.run().expect_code(0);
+        let status = Tool::named("pidlock").arg("--status").arg(&file);
+        status.run().expect_code(3);
+        let next = Tool::named("pidlock").arg(&file).args(["--", "true"]);
+        next.run().expect_code(0);
+        keeper.wait();
+        assert_eq!(process::others(), []);
+    }
+}
+
+#[test]
+fn the_kernel_says_who_is_meant_whatever_the_file_says() {
+    in_namespace!();
+    let folder = scratch();
+    let file = folder.path().join("run.pid");
+    let bystander = Running::start(Tool::named("sleep").arg("1003"));
+    let mut keeper = locked(&file, "echo up; exec sleep 1001");
+    fs::write(&file, format!("{}\n", bystander.pid())).unwrap();
+    let stop = Tool::named("treekill").arg("-p").arg(&file);
+    let ran = stop.run().expect_code(0);
+    assert_eq!(ran.records().len(), 1, "{ran:?}");
+    keeper.wait();
+    assert!(!process::gone(bystander.pid()));
+}
