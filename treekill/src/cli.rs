@@ -31,7 +31,7 @@ Records:
 Examples:
   treekill 4711                                ends process 4711 and all below it
   treekill --leader-first -g 15 -p run.pid     lets a supervisor stop its own first
-  treekill --match '^node .*server\\.js' -u me  shows no mercy to its own shell's text";
+  treekill --match '^node .*app\\.js' -u web    never the shell that runs this line";
 
 /// Ends a process tree, all of it and nothing else
 ///

@@ -39,7 +39,11 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) -> Result<Exit, Refused> {
     members.extend(job.tree.search(&table, &Guard::new(&table)));
     if plan.dry_run {
         job.show(&members);
-        return Ok(job.exit);
+        let exit = job.exit;
+        return match report.out.check() {
+            Ok(()) => Ok(exit),
+            Err(error) => Err(no_output(&error)),
+        };
     }
     job.end(table, members)?;
     job.end_what_came_back()?;
@@ -54,7 +58,16 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) -> Result<Exit, Refused> {
             }
         }
     }
-    Ok(job.exit)
+    let exit = job.exit;
+    if let Err(error) = report.out.check() {
+        // The verdict is about processes.
+        report.words.say(no_output(&error).0);
+    }
+    Ok(exit)
+}
+
+fn no_output(error: &std::io::Error) -> Refused {
+    Refused(format!("standard output: {}", os_words(error)))
 }
 
 fn no_proc(error: &std::io::Error) -> Refused {

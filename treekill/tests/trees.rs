@@ -408,3 +408,22 @@ fn a_member_that_becomes_another_program_is_still_a_member() {
     assert_eq!(outcome(&ran, &pid(&root)), "kill");
     expect_alone(&[]);
 }
+
+#[test]
+fn what_becomes_of_the_records_changes_no_verdict() {
+    in_namespace!();
+    for reader in ["| :", "> /dev/full", ">&-"] {
+        let root = shell("sleep 1001 & echo up; wait");
+        let script = format!("{{ \"$0\" {}; echo code $? >&2; }} {reader}", root.pid());
+        let tool = Tool::named("sh").args(["-c", &script, env!("CARGO_BIN_EXE_treekill")]);
+        let ran = tool.run();
+        assert!(ran.stderr.ends_with("code 0\n"), "{ran:?}");
+        expect_alone(&[]);
+    }
+    let other = bystander();
+    let script = "\"$0\" -n --name sleep > /dev/full; echo $?";
+    let tool = Tool::named("sh").args(["-c", script, env!("CARGO_BIN_EXE_treekill")]);
+    let ran = tool.run();
+    let _ = ran.expect_stdout("125\n").expect_words("No space left");
+    expect_alone(&[&other]);
+}
