@@ -37,6 +37,7 @@ pub(crate) fn free(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -> i
         report,
         seen: HashSet::new(),
         known: HashSet::new(),
+        spared: HashSet::new(),
         denied: HashSet::new(),
         restarters: Restarters::default(),
         has_signalled: false,
@@ -60,6 +61,8 @@ struct Job<'a> {
     seen: HashSet<u64>,
     /// Who was signalled or spared already.
     known: HashSet<Identity>,
+    /// Who was spared, and said to be.
+    spared: HashSet<Identity>,
     /// Who was not ours to signal.
     denied: HashSet<Identity>,
     restarters: Restarters,
@@ -86,8 +89,9 @@ impl Job<'_> {
             self.seen.extend(held.iter().map(|socket| socket.inode));
             let mut selection = select(self.plan, proc, &held, &self.known)?;
             self.report.spared(proc, &self.plan.targets, &selection);
-            self.known
-                .extend(selection.spared.iter().map(|(h, _)| h.stat.identity));
+            let spared = selection.spared.iter().map(|(h, _)| h.stat.identity);
+            self.spared.extend(spared);
+            self.known.extend(&self.spared);
             if selection.members.is_empty() {
                 break;
             }
@@ -227,7 +231,9 @@ impl Job<'_> {
         let mut only_permission = found.holders.iter().all(denied)
             && assessment.in_the_way.is_empty()
             && assessment.blocked.is_empty();
-        self.report.held_by(targets, found);
+        let holders = found.holders.iter();
+        let untold = holders.filter(|holder| !self.spared.contains(&holder.stat.identity));
+        self.report.held_by(targets, untold);
         if let Some(exit) = self
             .report
             .unseen(targets, &found.unseen, found.closed_to_us)

@@ -15,7 +15,7 @@ use treekill::words::{Loudness, Words};
 use crate::assess::Assessment;
 use crate::describe::{Described, label};
 use crate::exit::Exit;
-use crate::forwarder::Engine;
+use crate::forwarder::{Engine, engine_of};
 use crate::holders::{Found, Holder};
 use crate::ports::{Port, Target};
 use crate::select::{Selection, Spared};
@@ -39,7 +39,13 @@ impl Report {
 
     /// A holder or a connection with its socket; nobody where no process was seen.
     pub(crate) fn socket(&mut self, proc: &Proc, socket: &Socket, owner: Option<&Stat>) {
-        let owner = owner.map(|stat| (Described::of(proc, stat), stat.identity.started()));
+        let owner = owner.map(|stat| {
+            let mut described = Described::of(proc, stat);
+            if let Some(engine) = engine_of(stat) {
+                described.origin.container = engine.container_on(socket);
+            }
+            (described, stat.identity.started())
+        });
         let creator = || (socket.inode != 0).then(|| user_name(socket.uid));
         let user = match &owner {
             Some((described, _)) => described.user.clone(),
@@ -411,14 +417,15 @@ impl Report {
         }
     }
 
-    /// Who holds the ports, when nobody was to be signalled.
-    pub(crate) fn held_by(&mut self, targets: &[Target], found: &Found) {
-        for holder in &found.holders {
-            let ports = ports_of(targets, holder);
-            self.words.say(format_args!(
-                "{ports}: still held by {}",
-                label(&holder.stat)
-            ));
+    /// Who still holds the ports.
+    pub(crate) fn held_by<'a>(
+        &mut self,
+        targets: &[Target],
+        holders: impl Iterator<Item = &'a Holder>,
+    ) {
+        for holder in holders {
+            let (ports, who) = (ports_of(targets, holder), label(&holder.stat));
+            self.words.say(format_args!("{ports}: still held by {who}"));
         }
     }
 

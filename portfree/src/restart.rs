@@ -45,8 +45,9 @@ fn is_shell_on_a_terminal(proc: &Proc, stat: &Stat) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Restarters {
     above: Vec<Pinned>,
-    /// A service of systemd other than our own: its manager is PID 1, or stands for it.
-    has_unit: bool,
+    /// Whether a holder belongs to a service unit or a container other than our own: its manager
+    /// is no parent, or one that ends with it.
+    is_managed: bool,
 }
 
 impl Restarters {
@@ -61,10 +62,11 @@ impl Restarters {
         holders: impl Iterator<Item = &'a Stat>,
     ) -> io::Result<()> {
         let guard = Guard::new(table);
-        let ours = Origin::of(proc, nix::unistd::getpid().as_raw()).unit;
+        let ours = Origin::of(proc, nix::unistd::getpid().as_raw());
         for holder in holders {
-            let unit = Origin::of(proc, holder.pid()).unit;
-            self.has_unit |= unit.is_some() && unit != ours;
+            let Origin { unit, container } = Origin::of(proc, holder.pid());
+            self.is_managed |= unit.is_some() && unit != ours.unit;
+            self.is_managed |= container.is_some() && container != ours.container;
             let above = table.ancestors(holder.pid());
             let above = above.iter().filter_map(|&pid| table.get(pid));
             for stat in above.take_while(|stat| may_restart(proc, &guard, stat)) {
@@ -82,7 +84,7 @@ impl Restarters {
 
     /// Whether one of them is still there.
     pub(crate) fn are_left(&self) -> bool {
-        self.has_unit || self.above.iter().any(|pinned| !pinned.is_dead())
+        self.is_managed || self.above.iter().any(|pinned| !pinned.is_dead())
     }
 
     /// Whether one of them has a child that was started since then: it may be the holder's
@@ -104,7 +106,7 @@ impl Restarters {
     /// Waits this long, less where the last of them ends.
     pub(crate) fn wait(&self, pause: Duration) {
         match self.above.iter().find(|pinned| !pinned.is_dead()) {
-            Some(pinned) if !self.has_unit => {
+            Some(pinned) if !self.is_managed => {
                 let _ = pinned.wait(pause);
             }
             _ => std::thread::sleep(pause),

@@ -134,7 +134,7 @@ pub(crate) fn wait(
         if deadline.passed() {
             let found = holders::find(&Proc::open()?, &assessment.holding)?;
             report.words.settle();
-            report.held_by(&plan.targets, &found);
+            report.held_by(&plan.targets, found.holders.iter());
             report.unseen(&plan.targets, &found.unseen, found.closed_to_us);
             report.in_the_way(&plan.targets, &assessment.in_the_way);
             report.blocked(&assessment.blocked);

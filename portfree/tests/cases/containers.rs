@@ -1,5 +1,6 @@
 //! Port forwarders of container engines.
 
+use testkit::docker::Docker;
 use testkit::{Running, in_namespace, needs, process, scratch};
 
 use crate::server::{await_ready, can_start, pid, portfree, script, serve, tool};
@@ -33,7 +34,7 @@ while True:
     let _engine = await_ready(Running::start(script(&engine)));
     let host = format!("unix://{}", socket.display());
     tool(&["8080"])
-        .env("DOCKER_HOST", host)
+        .env("DOCKER_HOST", &host)
         .run()
         .expect_code(1)
         .expect_stdout("")
@@ -44,6 +45,10 @@ while True:
         .expect_words("of container web")
         .expect_words("docker stop web")
         .expect_words("--force");
+    let list = tool(&["--list", "--json", "8080"])
+        .env("DOCKER_HOST", &host)
+        .run();
+    assert_eq!(list.json()[0]["container"], "web");
     assert!(!process::gone(forwarder.pid()));
 }
 
@@ -77,4 +82,45 @@ fn force_takes_a_forwarder_all_the_same() {
     portfree(&["--force", "8080"]).expect_code(0);
     assert!(process::gone(forwarder.pid()));
     assert!(can_start(8080));
+}
+
+#[test]
+fn a_container_that_its_engine_starts_again() {
+    needs!("busybox");
+    in_namespace!(testkit::Namespace::new().deadline(std::time::Duration::from_secs(300)));
+    let Some(docker) = Docker::start() else {
+        return;
+    };
+    let folder = scratch();
+    let busybox = testkit::needs::on_path("busybox").unwrap();
+    std::fs::copy(busybox, folder.path().join("busybox")).unwrap();
+    let lines = "FROM scratch\nCOPY busybox /busybox\n";
+    std::fs::write(folder.path().join("Dockerfile"), lines).unwrap();
+    docker.build("web", folder.path());
+    docker
+        .run(
+            [
+                "run",
+                "--detach",
+                "--restart=always",
+                "--network=host",
+                "web",
+            ]
+            .iter()
+            .chain(&["/busybox", "httpd", "-f", "-p", "8000"]),
+        )
+        .expect_code(0);
+    testkit::wait_until("the container listens", || process::accepts(8000));
+    let id = docker.run(["ps", "--quiet"]).stdout.trim().to_owned();
+    let list = portfree(&["--list", "--json", "8000"]).expect_code(0);
+    assert_eq!(list.json()[0]["container"], *id);
+    // As the init of its container it takes no TERM.
+    portfree(&["-g0", "--settle", "20s", "8000"])
+        .expect_code(1)
+        .expect_words("8000/tcp: taken again by busybox")
+        .expect_words(&format!(
+            ", container {id}; to stop it for good: docker stop {id}\n"
+        ));
+    docker.run(["stop", "--time=0", &id]).expect_code(0);
+    portfree(&["--check", "8000"]).expect_code(0);
 }
