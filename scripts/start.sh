@@ -90,11 +90,14 @@ refuse_when_running() {
 # The lock comes before the port: here a holder is only named. Who may be ended is ended under
 # the lock, by procwatch --before.
 refuse_when_port_is_held() {
-    local pid user name command
+    local state pid user name command
     [[ -n $PORT && $KILL_EXISTING == false ]] || return 0
     ! portfree --quiet --check "$PORT" || return 0
-    while IFS=$'\t' read -r _ _ _ pid user name command; do
-        say "port $PORT: held by PID $pid ($name) of $user: $command"
+    while IFS=$'\t' read -r _ _ state pid user name command; do
+        case $pid in
+        -) say "port $PORT: $state, no process to be seen" ;;
+        *) say "port $PORT: held by PID $pid ($name) of $user: $command" ;;
+        esac
     done < <(portfree --list "$PORT" 2>/dev/null)
     fail "$HOLDS_NOT" "port $PORT: in use, nothing was started (KILL_EXISTING=true ends the holder)"
 }
