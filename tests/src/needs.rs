@@ -73,3 +73,25 @@ pub fn on_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
         .map(|folder| folder.join(name.as_ref()))
         .find(|file| nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Tool;
+
+    #[test]
+    #[ignore = "run by the test below"]
+    fn asks_for_what_is_nowhere() {
+        needs!("no-such-program");
+        unreachable!("the test goes on without what it needs");
+    }
+
+    #[test]
+    fn what_is_not_there_skips_a_test_and_fails_it_in_ci() {
+        let test = "needs::tests::asks_for_what_is_nowhere";
+        let own = std::env::current_exe().unwrap();
+        let run = || Tool::at(&own).args(["--exact", test, "--include-ignored"]);
+        let skipped = run().env_remove("CI").run().expect_code(0);
+        let _ = skipped.expect_words("skipped: needs no-such-program");
+        let _ = run().env("CI", "true").run().expect_code(101);
+    }
+}
