@@ -1,0 +1,11 @@
+//! What only waithealth does, driven through its binary.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod docker;
+mod http;
+mod kit;
+mod outcome;
+mod targets;
+mod tls;
+mod traps;
+mod watched;
