@@ -1,6 +1,7 @@
 //! What only waithealth does, driven through its binary.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod databases;
 mod docker;
 mod http;
 mod kit;
