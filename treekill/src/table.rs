@@ -154,11 +154,20 @@ impl Proc {
     /// # Errors
     /// As [`Proc::table`].
     pub fn table_beside(&self, known: impl Fn(i32) -> Option<Stat>) -> io::Result<Table> {
-        let mut stats = HashMap::new();
+        let mut numbers = Vec::new();
         for entry in std::fs::read_dir(Path::new("/proc"))? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.parse().ok());
-            let Some(pid) = number else { continue };
+            numbers.extend(
+                entry?
+                    .file_name()
+                    .to_str()
+                    .and_then(|s| s.parse::<i32>().ok()),
+            );
+        }
+        // The newest first: of a chain whose links live for a moment only, the last one listed is
+        // still there.
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        let mut stats = HashMap::with_capacity(numbers.len());
+        for pid in numbers {
             if let Some(stat) = known(pid).or_else(|| self.stat(pid)) {
                 stats.insert(pid, stat);
             }

@@ -7,7 +7,7 @@
 //! parent lives is somebody's pipe neighbour and is left alone.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::guard::{Guard, Refusal};
 use crate::identity::Identity;
@@ -51,8 +51,8 @@ struct Followed {
     depth: usize,
     /// For such a root: a process that started by then must be left, or it is another's number.
     witness_by: Option<SystemTime>,
-    /// How many searches in a row have found no process that has or names this number.
-    unused: u8,
+    /// Since when no search has found a process that has or names this number.
+    unused: Option<Instant>,
 }
 
 /// The tree below some roots. It can be searched again with a newer table and remembers its
@@ -68,6 +68,10 @@ pub struct Tree {
 
 /// Start times have ticks of 10 ms, and the kernel stamps files with a clock as coarse.
 const CLOCK_SLACK: Duration = Duration::from_millis(20);
+
+/// A number that nothing names for so long is nobody's. No machine gives out all its numbers in
+/// less.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// Whether a process started after that moment, for sure: for comparing with a file's mtime.
 #[must_use]
@@ -125,7 +129,7 @@ impl Tree {
             start: None,
             depth: 0,
             witness_by: written,
-            unused: 0,
+            unused: None,
         });
     }
 
@@ -188,7 +192,7 @@ impl Tree {
             start: Some(stat.identity.start),
             depth,
             witness_by: None,
-            unused: 0,
+            unused: None,
         });
     }
 }
@@ -196,20 +200,24 @@ impl Tree {
 impl Followed {
     /// Whether the number still stands for the process that was followed. It does not when
     /// another process has it, nor once nothing has or names it any more: then the kernel is free
-    /// to give it away. One search alone may have missed a chain of short-lived processes.
+    /// to give it away. A few searches may have missed a chain of short-lived processes.
     fn keeps_its_number(&mut self, table: &Table, index: &Index<'_>) -> bool {
         if let Some(stat) = table.get(self.pid) {
-            self.unused = 0;
+            self.unused = None;
             return self.start == Some(stat.identity.start);
         }
         let is_named =
             index.sessions.contains_key(&self.pid) || index.groups.contains_key(&self.pid);
-        self.unused = if is_named { 0 } else { self.unused + 1 };
-        if is_named && self.has_witness(index) {
-            // Seen once is enough: what names a number keeps it from others.
-            self.witness_by = None;
+        if is_named {
+            self.unused = None;
+            if self.has_witness(index) {
+                // Seen once is enough: what names a number keeps it from others.
+                self.witness_by = None;
+            }
+            return true;
         }
-        self.unused < 2
+        let since = *self.unused.get_or_insert_with(Instant::now);
+        since.elapsed() < GIVEN_UP_AFTER
     }
 
     /// Whether something that names the number was there when the file was written.
@@ -398,9 +406,12 @@ mod tests {
         let mut tree = Tree::new(Scope::Tree);
         tree.add_root(alive.get(900_010).unwrap(), &guard())
             .unwrap();
-        for looks in [&alive, &gone, &gone, &stranger] {
-            assert!(tree.search(looks, &guard()).is_empty());
-        }
+        assert!(tree.search(&alive, &guard()).is_empty());
+        assert!(tree.search(&gone, &guard()).is_empty());
+        let long_ago = Instant::now().checked_sub(GIVEN_UP_AFTER);
+        tree.followed.first_mut().unwrap().unused = long_ago;
+        assert!(tree.search(&gone, &guard()).is_empty());
+        assert!(tree.search(&stranger, &guard()).is_empty());
     }
 
     #[test]

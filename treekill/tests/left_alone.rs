@@ -94,6 +94,13 @@ fn a_process_of_another_user_is_denied() {
     );
     wait_for(1, "sleep 8888");
     let tool = Tool::named("setpriv").args(as_nobody).arg(&ours);
+    // Nor may they see whom a PID file of ours names.
+    let file = folder.path().join("run.pid");
+    std::fs::write(&file, pid(&theirs)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let blind = Tool::named("setpriv").args(as_nobody).arg(&ours).arg("-p");
+    let ran = blind.arg(&file).run().expect_code(77);
+    let _ = ran.expect_words("Permission denied");
     let ran = tool.args([pid(&theirs), pid(&own)]).run().expect_code(77);
     assert_eq!(outcome(&ran, &pid(&theirs)), "denied");
     assert_eq!(outcome(&ran, &pid(&own)), "term");
