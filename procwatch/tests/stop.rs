@@ -142,6 +142,17 @@ fn hup_usr1_usr2_winch_and_cont_go_to_command() {
 }
 
 #[test]
+fn what_is_for_command_does_not_end_a_hook() {
+    let tool = common::procwatch(["--before", "echo before; sleep 0.5; echo done"]);
+    let mut server = testkit::Running::start(tool.args(["--", "echo", "run"]));
+    says(&server, "before");
+    server.signal(Signal::SIGUSR1);
+    server.signal(Signal::SIGHUP);
+    assert_eq!(server.wait(), 0);
+    assert_eq!(server.output(), "before\ndone\nrun\n");
+}
+
+#[test]
 fn killed_itself_it_leaves_no_command_behind() {
     in_namespace!();
     let server = start("", "exec sleep 1234");

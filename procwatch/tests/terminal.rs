@@ -67,40 +67,78 @@ fn ctrl_z_suspends_the_job_and_fg_brings_it_back() {
     shell.wait_for("status 130");
 }
 
-/// Starts a shell or the command itself on a terminal, and closes that once it is ready.
+#[test]
+fn ctrl_z_suspends_nothing_where_nobody_could_continue_it() {
+    let mut terminal = Terminal::start(around("-r always", COUNT));
+    terminal.wait_for("ready");
+    terminal.press("\x1a");
+    terminal.press("\x03");
+    assert_eq!(terminal.wait().code(), Some(11), "{}", terminal.drawn());
+}
+
+/// Types a line into an interactive shell, or starts it in place of one, on a terminal that is
+/// closed as soon as the line says `ready42`, as by a lost connection.
 const HANG_UP: &str = "import os, pty, sys, time
+line, in_shell = sys.argv[1], sys.argv[2] == 'shell'
 pid, terminal = pty.fork()
 if pid == 0:
-    os.execvp('bash', ['bash', '--norc', '-ic', sys.argv[1]] if sys.argv[2] == 'shell'
-        else ['sh', '-c', 'exec ' + sys.argv[1]])
+    os.execvp('bash', ['bash', '--norc', '-i'] if in_shell else ['sh', '-c', 'exec ' + line])
+if in_shell:
+    os.write(terminal, line.encode() + b'\\n')
 got = b''
-while b'ready' not in got:
+while b'ready42' not in got:
     got += os.read(terminal, 1000)
 os.close(terminal)
 os.waitpid(pid, 0)";
 
-/// A session on a terminal that is then closed, as by a lost connection: `leader` leads it.
-fn hang_up(leader: &str) {
-    let line = format!(
-        "{} -r always -b 0 -g 100 -- bash -c 'trap \"exit 3\" TERM; trap \"\" HUP; echo ready; \
-         while :; do sleep 0.01; done'",
-        common::PROCWATCH
-    );
+/// A server that TERM stops and HUP does not.
+const SERVER: &str = "-r always -b 0 -g 100 -- bash -c 'trap \"exit 3\" TERM; trap \"\" HUP; \
+    echo ready$((40+2)) > /dev/tty; while :; do sleep 0.01; done'";
+
+fn hang_up(before: &str, after: &str, leader: &str) {
+    let line = format!("{before}{} {SERVER}{after}", common::PROCWATCH);
+    let folder = testkit::scratch();
     let tool = Tool::named("python3").args(["-c", HANG_UP, &line, leader]);
-    tool.run().expect_code(0);
-    wait_until("nothing is left", || process::others().is_empty());
+    let ran = tool.current_dir(folder.path()).run();
+    let _ = ran.expect_code(0);
 }
 
 #[test]
 fn a_terminal_that_closes_ends_everything() {
     testkit::needs!("python3");
     in_namespace!();
-    hang_up("itself");
+    hang_up("", "", "itself");
+    wait_until("nothing is left", || process::others().is_empty());
 }
 
 #[test]
 fn a_job_of_a_shell_whose_terminal_closes_ends() {
     testkit::needs!("python3");
     in_namespace!();
-    hang_up("shell");
+    hang_up("", "", "shell");
+    wait_until("nothing is left", || process::others().is_empty());
+}
+
+#[test]
+fn a_job_in_the_background_of_a_shell_whose_terminal_closes_ends() {
+    testkit::needs!("python3");
+    in_namespace!();
+    hang_up("", " &", "shell");
+    wait_until("nothing is left", || process::others().is_empty());
+}
+
+#[test]
+fn with_nohup_it_survives_the_terminal() {
+    testkit::needs!("python3", "nohup");
+    in_namespace!();
+    hang_up("nohup ", " &", "shell");
+    let supervisor = || {
+        let mut found = process::others();
+        found.retain(|seen| seen.cmdline.starts_with(common::PROCWATCH));
+        found
+    };
+    assert_eq!(supervisor().len(), 1);
+    // HUP came before the shell's end, which has been waited for.
+    common::send(supervisor()[0].pid.unsigned_abs(), libc::SIGTERM);
+    wait_until("nothing is left", || process::others().is_empty());
 }
