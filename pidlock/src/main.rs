@@ -11,6 +11,8 @@
 //! [`cli`] reads the command line into a plan. [`lock`] takes the locks on a [`lockfile`], [`start`]
 //! forks and lets COMMAND take its own, [`keep`] waits and hands signals on, [`run`] puts these in
 //! order, [`detach`] does so in the [`background`]; [`status`] only asks.
+// See `sys::entry`.
+#![cfg_attr(not(test), no_main)]
 
 mod background;
 mod cli;
