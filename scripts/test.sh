@@ -28,12 +28,11 @@ here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 cd -- "$here/.."
 readonly here PACKAGES=(
     # A program that tests ask for, and the Debian package it comes with.
-    "busybox busybox-static" "curl curl" "docker docker.io" "dockerd docker.io" "flock util-linux"
-    "fuser psmisc" "hyperfine hyperfine" "ip iproute2" "lsof lsof" "make make"
-    "mariadbd mariadb-server" "man man-db" "nc netcat-openbsd" "nginx nginx-light" "node nodejs"
-    "openssl openssl" "pstree psmisc" "python3 python3" "redis-server redis-server"
-    "script bsdutils" "setpriv util-linux" "setsid util-linux" "shellcheck shellcheck"
-    "socat socat" "ss iproute2" "strace strace" "tmux tmux" "unshare util-linux"
+    "busybox busybox-static" "docker docker.io" "dockerd docker.io" "flock util-linux"
+    "make make" "mariadb mariadb-client" "mariadbd mariadb-server" "mount mount"
+    "nginx nginx-light" "node nodejs" "openssl openssl" "perl perl"
+    "python3 python3" "redis-cli redis-tools" "redis-server redis-server" "runsv runit"
+    "setpriv util-linux" "shellcheck shellcheck" "strace strace" "unshare util-linux"
 )
 
 say() { printf 'test.sh: %s\n' "$*" >&2; }
