@@ -90,14 +90,20 @@ impl Proc {
     /// Opens `/proc`.
     ///
     /// # Errors
-    /// Where `/proc` is not there or is no procfs mount.
+    /// Where `/proc` is not there, is no procfs mount, or is one of another PID namespace.
     pub fn open() -> io::Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = open("/proc", flags, Mode::empty())?;
         let proc = Self { folder };
-        proc.stat_of("self").map(|_| proc).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, "no process information there")
-        })
+        let unsupported = |why: &str| Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        match proc.stat_of("self") {
+            None => unsupported("no process information there"),
+            // Its numbers would be signalled as ours (pid_namespaces(7)).
+            Some(stat) if stat.pid() != nix::unistd::getpid().as_raw() => {
+                unsupported("it shows another PID namespace")
+            }
+            Some(_) => Ok(proc),
+        }
     }
 
     /// What the process with this number looks like now; `None` where there is none.
