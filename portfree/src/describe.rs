@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
-use treekill::describe::{Description, describe, user_name};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use treekill::describe::{Description, describe, user_name, user_of};
 use treekill::record::escape;
 use treekill::table::{Proc, Stat};
 
@@ -32,19 +32,14 @@ impl Described {
         let pid = u32::try_from(stat.pid())
             .map(Pid::from_u32)
             .unwrap_or(Pid::from_u32(0));
-        let wanted = ProcessRefreshKind::nothing()
-            .with_user(UpdateKind::Always)
-            .with_memory()
-            .without_tasks();
+        let wanted = ProcessRefreshKind::nothing().with_memory().without_tasks();
         let mut system = System::new();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
         let process = system.process(pid);
         Self {
             pid: stat.pid(),
             text: describe(proc, stat),
-            user: process
-                .and_then(|p| p.effective_user_id())
-                .map(|uid| user_name(**uid)),
+            user: user_of(proc, stat.pid()).map(user_name),
             memory: process.map(sysinfo::Process::memory),
             age: stat.identity.age(),
             origin: Origin::of(proc, stat.pid()),

@@ -73,7 +73,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&mut self, held: Vec<Socket>) -> io::Result<Exit> {
         if !held.is_empty() {
-            let proc = Proc::open()?;
+            let proc = holders::open_proc()?;
             if let Some(again) = self.end_holders(&proc, held)? {
                 return self.taken_again(&proc, &again);
             }
@@ -215,7 +215,7 @@ impl Job<'_> {
         if assessment.is_free() {
             return Ok(Exit::Holds);
         }
-        let proc = Proc::open()?;
+        let proc = holders::open_proc()?;
         if let (Some(again), false) = (self.new_holders(&assessment.holding), self.seen.is_empty())
         {
             return self.taken_again(&proc, &again);

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use treekill::exec::os_words;
 use treekill::identity::Identity;
 use treekill::table::{Proc, Stat};
 
@@ -37,6 +38,20 @@ pub(crate) struct Found {
     pub(crate) unseen: Vec<Socket>,
     /// How many processes did not let us look at their descriptors.
     pub(crate) closed_to_us: usize,
+}
+
+/// Opens `/proc`, which holders are searched in.
+///
+/// # Errors
+/// Where it is not mounted; the error says so.
+pub(crate) fn open_proc() -> io::Result<Proc> {
+    Proc::open().map_err(|error| {
+        let why = os_words(&error);
+        io::Error::new(
+            error.kind(),
+            format!("/proc: cannot look for processes: {why}"),
+        )
+    })
 }
 
 /// Finds every process that has one of the sockets.

@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use treekill::duration::Deadline;
-use treekill::table::Proc;
 
 use crate::assess::assess;
 use crate::exit::Exit;
@@ -46,7 +45,7 @@ pub(crate) fn list(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -> i
     if shown.is_empty() && assessment.blocked.is_empty() {
         return Ok(Exit::DoesNotHold);
     }
-    let proc = Proc::open()?;
+    let proc = holders::open_proc()?;
     let found = holders::find(&proc, &shown)?;
     for socket in &shown {
         let mut owners = found
@@ -77,7 +76,7 @@ pub(crate) fn pids(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -> i
     if meant.is_empty() {
         return Ok(Exit::DoesNotHold);
     }
-    let proc = Proc::open()?;
+    let proc = holders::open_proc()?;
     let selection = select(plan, &proc, &meant, &HashSet::new())?;
     for member in &selection.members {
         report.pid(member.stat.pid());
@@ -98,7 +97,7 @@ pub(crate) fn dry_run(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -
     if meant.is_empty() {
         return Ok(Exit::Holds);
     }
-    let proc = Proc::open()?;
+    let proc = holders::open_proc()?;
     let selection = select(plan, &proc, &meant, &HashSet::new())?;
     for holder in &selection.holders {
         for socket in &holder.sockets {
@@ -132,7 +131,7 @@ pub(crate) fn wait(
             return Ok(Exit::Holds);
         }
         if deadline.passed() {
-            let found = holders::find(&Proc::open()?, &assessment.holding)?;
+            let found = holders::find(&holders::open_proc()?, &assessment.holding)?;
             report.words.settle();
             report.held_by(&plan.targets, found.holders.iter());
             report.unseen(&plan.targets, &found.unseen, found.closed_to_us);

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use treekill::exec::os_words;
+
 use crate::netlink::Netlink;
 use crate::ports::Target;
 use crate::procnet;
@@ -239,7 +241,11 @@ impl Sockets {
                 Err(error) => self.netlink = Err(error),
             }
         }
-        procnet::read(protocol, ports, wanted)
+        procnet::read(protocol, ports, wanted).map_err(|error| {
+            let why = os_words(&error);
+            let what = format!("neither socket diagnostics nor /proc/net answer: {why}");
+            io::Error::new(error.kind(), what)
+        })
     }
 }
 

@@ -97,6 +97,9 @@ fn a_hostile_name_forges_nothing() {
         assert_eq!((records.len(), records[0].len()), (1, 7), "{list:?}");
         assert_eq!(records[0][5], "a\\tb\\n\\x1b[2J");
     }
+    let _no_utf8 = serve("s = listener(8001)\nname(b'\\xff\\xfe')");
+    let list = portfree(&["--list", "8001"]).expect_code(0);
+    assert_eq!(list.records()[0][4..6], ["root", "\\xff\\xfe"]);
     let freed = portfree(&["-v", "8000"]).expect_code(0);
     assert_eq!(freed.records()[0][2], "a\\tb\\n\\x1b[2J");
     assert!(!freed.stderr.contains('\x1b'), "{freed:?}");

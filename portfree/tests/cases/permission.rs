@@ -151,6 +151,46 @@ fn next_gives_a_port_that_this_user_can_bind() {
         .expect_stdout("80\n");
 }
 
+#[test]
+fn without_proc_a_free_port_is_proved_and_a_held_one_is_a_failure() {
+    needs!("python3");
+    needs_root!();
+    in_namespace!();
+    let mut server = serve("s = listener(8000)");
+    let program = env!("CARGO_BIN_EXE_portfree");
+    let without_proc = |port| {
+        script(&format!(
+            "libc = ctypes.CDLL(None)
+CLONE_NEWNS = 0x20000
+assert libc.unshare(CLONE_NEWNS) == 0
+assert libc.mount(b'none', b'/', None, 1 << 18 | 1 << 14, None) == 0
+assert libc.mount(b'none', b'/proc', b'tmpfs', 0, None) == 0
+os.execv({program:?}, ['portfree', '{port}'])"
+        ))
+        .run()
+    };
+    without_proc(8001).expect_code(0).expect_stderr("");
+    without_proc(8000)
+        .expect_code(125)
+        .expect_words("portfree: /proc: cannot look for processes: ");
+    assert!(server.ended().is_none());
+}
+
+#[test]
+fn a_proc_of_another_pid_namespace_is_not_believed() {
+    needs!("python3", "unshare");
+    in_namespace!();
+    let mut server = serve("s = listener(8000)");
+    let program = env!("CARGO_BIN_EXE_portfree");
+    // Its numbers mean other processes than ours.
+    testkit::Tool::named("unshare")
+        .args(["--pid", "--fork", "--kill-child", program, "8000"])
+        .run()
+        .expect_code(125)
+        .expect_words("it shows another PID namespace");
+    assert!(server.ended().is_none());
+}
+
 /// Runs portfree where the kernel denies netlink sockets (seccomp(2)), as some sandboxes do.
 fn without_netlink(arguments: &[&str]) -> Ran {
     let program = env!("CARGO_BIN_EXE_portfree");
