@@ -10,13 +10,13 @@ pub const USAGE: u8 = 125;
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Common {
-    /// No records, and no words but those that go with exit code 125
+    /// No records; words only with exit code 125
     #[cfg_attr(feature = "clap", arg(short, long, overrides_with = "verbose"))]
     pub quiet: bool,
     /// Says each step on standard error
     #[cfg_attr(feature = "clap", arg(short, long))]
     pub verbose: bool,
-    /// Writes each record as a JSON object on a line of its own
+    /// Each record as a line of JSON
     #[cfg_attr(feature = "clap", arg(long))]
     pub json: bool,
 }
