@@ -39,68 +39,114 @@ Examples:
     args_override_self = true
 )]
 pub(crate) struct Options {
-    /// When to start COMMAND again: not after exit 0, after any end, or never
-    #[arg(short, long, value_name = "WHEN", default_value = "on-failure")]
+    /// on-failure (default), always or never
+    ///
+    /// When COMMAND is started again: after every end but exit code 0, after any end, or not.
+    /// `never`, without -s and -g, makes a plain init: every signal is passed on as itself.
+    #[arg(
+        short,
+        long,
+        value_name = "WHEN",
+        default_value = "on-failure",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     pub(crate) restart: When,
-    /// Gives up after N restarts in a row; 0 never gives up
-    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    /// Restarts in a row before giving up (10)
+    ///
+    /// 0 never gives up. A run that lasted --stable starts the count anew.
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        hide_default_value = true
+    )]
     pub(crate) max_restarts: u32,
-    /// A run this long starts the count and the pauses anew
-    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = duration::parse)]
+    /// A run this long starts the count anew (10s)
+    #[arg(long, value_name = "DUR", default_value = "10s", hide_default_value = true, value_parser = duration::parse)]
     pub(crate) stable: Duration,
-    /// The same as -m until COMMAND was stable once; 0 starts it only once [default: as -m]
+    /// As -m, until it was stable once (as -m)
+    ///
+    /// Here 0 is no restart at all: a start script wants to hear early.
     #[arg(long, value_name = "N")]
     pub(crate) startup_restarts: Option<u32>,
-    /// Pause before a restart, doubling from MIN to MAX; MIN alone is constant
-    #[arg(short, long, value_name = "MIN[..MAX]", default_value = "500ms..30s")]
+    /// Pause before a restart (500ms..30s)
+    ///
+    /// It doubles from MIN to MAX, and varies by 10 % at random; MIN alone is constant. A run
+    /// that lasted --stable begins with MIN again.
+    #[arg(
+        short,
+        long,
+        value_name = "MIN[..MAX]",
+        default_value = "500ms..30s",
+        hide_default_value = true
+    )]
     pub(crate) backoff: Pauses,
-    /// Asks `sh -c CMD` whether COMMAND is healthy, and restarts it when it is not
+    /// `sh -c CMD` says whether it is healthy
+    ///
+    /// COMMAND is restarted when it fails --health-retries times in a row.
     #[arg(long, value_name = "CMD")]
     pub(crate) health_cmd: Option<OsString>,
-    /// Pause between two health checks
-    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = duration::parse, requires = "health_cmd")]
+    /// Pause between two health checks (10s)
+    #[arg(long, value_name = "DUR", default_value = "10s", hide_default_value = true, value_parser = duration::parse, requires = "health_cmd")]
     pub(crate) health_interval: Duration,
-    /// A health check that takes longer has failed
-    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse, requires = "health_cmd")]
+    /// A check that takes longer has failed (5s)
+    #[arg(long, value_name = "DUR", default_value = "5s", hide_default_value = true, value_parser = duration::parse, requires = "health_cmd")]
     pub(crate) health_timeout: Duration,
-    /// So many failures in a row are unhealthy
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "health_cmd",
+    /// Failures in a row that restart it (3)
+    #[arg(long, value_name = "N", default_value_t = 3, hide_default_value = true, requires = "health_cmd",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) health_retries: u32,
-    /// Failures this soon after a start do not count, until the first success
-    #[arg(long, value_name = "DUR", default_value = "0s", value_parser = duration::parse, requires = "health_cmd")]
+    /// Failures so early do not count (0s)
+    ///
+    /// Until the first check has passed, as in Docker.
+    #[arg(long, value_name = "DUR", default_value = "0s", hide_default_value = true, value_parser = duration::parse, requires = "health_cmd")]
     pub(crate) health_start_period: Duration,
-    /// Restarts COMMAND when its tree uses more memory than this, shared pages counted once
+    /// Restarts it when its tree uses more
+    ///
+    /// Shared pages are counted once (Pss); looked at every 2 s. 512M, 1.5G: powers of 1024.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) max_memory: Option<u64>,
-    /// The signal that stops COMMAND [default: TERM]
+    /// The signal that stops COMMAND (TERM)
     #[arg(short, long, value_name = "SIG")]
     pub(crate) stop_signal: Option<Signal>,
-    /// How long it may take to stop before all that is left is killed [default: 8s]
+    /// From that to KILL of all that is left (8s)
     #[arg(short, long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) grace: Option<Duration>,
-    /// Runs `sh -c CMD` before every start; its failure is a failed start
+    /// Runs `sh -c CMD` before every start
+    ///
+    /// If it fails, that counts as a failed start.
     #[arg(long, value_name = "CMD")]
     pub(crate) before: Option<OsString>,
-    /// Runs `sh -c CMD` after every end, which the PROCWATCH_ variables describe
+    /// Runs `sh -c CMD` after every end
+    ///
+    /// With PROCWATCH_PID, PROCWATCH_EXIT (code, or signal:NAME), PROCWATCH_RESTARTS,
+    /// PROCWATCH_UPTIME_MS and PROCWATCH_REASON in its environment.
     #[arg(long, value_name = "CMD")]
     pub(crate) after: Option<OsString>,
-    /// Appends COMMAND's output to FILE, and rotates it
+    /// Appends COMMAND's output to FILE
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-    /// FILE grows no larger than this; 0 does not rotate it
-    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = size::parse, requires = "log")]
+    /// Rotates it at this size (10M; 0: never)
+    #[arg(long, value_name = "SIZE", default_value = "10M", hide_default_value = true, value_parser = size::parse, requires = "log")]
     pub(crate) log_size: u64,
-    /// So many rotated files are kept, FILE.1 the newest
-    #[arg(long, value_name = "N", default_value_t = 10, requires = "log")]
+    /// Rotated files to keep, .1 the newest (10)
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        hide_default_value = true,
+        requires = "log"
+    )]
     pub(crate) log_keep: u32,
-    /// Appends each event to FILE as a line of JSON
+    /// Appends each event as a line of JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
     /// Options that all five tools have.
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The command to run, and its arguments
+    /// The command, and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
