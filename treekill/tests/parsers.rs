@@ -1,5 +1,6 @@
 //! Properties of what the library reads and writes: no input makes it panic, what is written
 //! reads back, and no field can forge a record.
+#![allow(clippy::unwrap_used)] // The failure of a helper is the failure of the test.
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};

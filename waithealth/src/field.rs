@@ -204,6 +204,7 @@ impl<'de> Visitor<'de> for Step<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const BODY: &[u8] = br#" {"status":"ok","n":3,"up":true,"off":false,"nil":null,"big":1.50,
         "checks":{"db":{"status":"degraded"},"a/b":1,"m~n":2,"":5},"list":[10,{"x":"y"}],"status2":"a\tb"} "#;
@@ -307,5 +308,35 @@ mod tests {
             Wanted::parse("b").unwrap().holds(deep.as_bytes()),
             Err("no field b".into())
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_reader_panic(body: Vec<u8>, path: String, near in r#"[\[\]{}",:a1.]{0,40}"#) {
+            for body in [&body[..], near.as_bytes()] {
+                for path in [&*path, "a", "a.1", "/a/1", "a=1"] {
+                    if let Ok(wanted) = Wanted::parse(path) {
+                        let _ = wanted.holds(body);
+                    }
+                    if let Ok(path) = Path::parse(path) {
+                        let _ = path.shown(body);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_field_is_found_by_its_pointer(keys in prop::collection::vec("[^\\x00]{0,5}", 1..5), value: i64) {
+            let mut body = serde_json::json!(value);
+            for key in keys.iter().rev() {
+                body = serde_json::json!({ key: body });
+            }
+            let pointer: String = keys
+                .iter()
+                .map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1")))
+                .collect();
+            let body = serde_json::to_vec(&body).unwrap();
+            prop_assert_eq!(Path::parse(&pointer).unwrap().shown(&body), Ok(value.to_string()));
+        }
     }
 }

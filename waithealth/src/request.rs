@@ -191,6 +191,7 @@ fn status(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn codes_in_their_spellings() {
@@ -223,5 +224,21 @@ mod tests {
             assert!(request.add_header(text).is_err(), "{text:?} was taken");
         }
         assert!(request.add_header("Host: other").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_list_of_codes_makes_the_parser_panic(random: String, near in "[0-9xX,  -]{0,20}") {
+            for list in [random, near] {
+                let _ = Codes::parse(&list);
+            }
+        }
+
+        #[test]
+        fn a_range_of_codes_reads_back(first in 100_u16..600, length in 0_u16..50, other in 100_u16..600) {
+            let last = (first + length).min(599);
+            let codes = Codes::parse(&format!("{first}-{last}")).unwrap();
+            prop_assert_eq!(codes.contain(other), (first..=last).contains(&other));
+        }
     }
 }

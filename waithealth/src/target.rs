@@ -302,6 +302,7 @@ fn has_user(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Target, String> {
         Target::parse(OsStr::new(text))
@@ -427,6 +428,34 @@ mod tests {
                 "{text:?} was taken: {:?}",
                 parse(text)
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(bytes: Vec<u8>, text in "(http|https|tcp|unix|redis|http\\+unix|exec|file)?:?/{0,3}[a-z:@%/.\\[\\]0-9#?-]{0,30}") {
+            for bytes in [&bytes[..], text.as_bytes()] {
+                let _ = Target::parse(OsStr::from_bytes(bytes));
+            }
+        }
+
+        #[test]
+        fn a_host_and_port_read_back(host in "[a-z][a-z0-9-]{0,20}[a-z0-9]", port in 1_u16..) {
+            prop_assert_eq!(parse(&format!("{host}:{port}")).map(|t| t.kind), Ok(tcp(&host, port)));
+            prop_assert_eq!(parse(&format!("tcp://{host}:{port}")).map(|t| t.kind), Ok(tcp(&host, port)));
+        }
+
+        #[test]
+        fn a_password_is_never_shown(
+            scheme in prop::sample::select(vec!["http", "https", "postgres", "redis", "mysql", "mongodb"]),
+            user in "[a-z]{0,5}", tail in "[a-z:/?@#.0-9]{0,12}",
+        ) {
+            let secret = "S3CRET";
+            let text = format!("{scheme}://{user}:{secret}@host{tail}");
+            match parse(&text) {
+                Ok(target) => prop_assert!(!target.label.contains(secret), "{text}: {}", target.label),
+                Err(why) => prop_assert!(!why.contains(secret), "{text}: {why}"),
+            }
         }
     }
 }

@@ -185,3 +185,51 @@ fn text(value: &[u8]) -> String {
     let text = value.get(4..).unwrap_or_default();
     String::from_utf8_lossy(text.strip_suffix(&[0]).unwrap_or(text)).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Health;
+    use proptest::prelude::*;
+
+    /// A document of these elements, as they stand in one.
+    fn document(elements: &[u8]) -> Vec<u8> {
+        let size = i32::try_from(elements.len() + 5).unwrap();
+        [&size.to_le_bytes()[..], elements, &[0]].concat()
+    }
+
+    #[test]
+    fn what_a_server_says_it_is() {
+        for (elements, health) in [
+            (&b"\x08isWritablePrimary\0\x01"[..], Health::Healthy),
+            (b"\x08secondary\0\x01", Health::Healthy),
+            (b"\x02msg\0\x09\0\0\0isdbgrid\0", Health::Healthy),
+            (b"\x08arbiterOnly\0\x01", Health::Unhealthy),
+            (b"\x08isreplicaset\0\x01", Health::Unhealthy),
+            (
+                b"\x08isWritablePrimary\0\0\x08secondary\0\0",
+                Health::Unhealthy,
+            ),
+        ] {
+            let ok = b"\x10ok\0\x01\0\0\0";
+            let reply = Reply::read(&document(&[elements, ok].concat())).unwrap();
+            assert_eq!(reply.judge().health, health, "{reply:?}");
+            let reply = Reply::read(&document(elements)).unwrap();
+            assert_eq!(reply.judge().health, Health::Unhealthy, "without ok");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_makes_the_reader_panic(
+            bytes: Vec<u8>, kind in 0_u8..0x14, length: u32, name in "[a-z]{0,4}",
+        ) {
+            let near = [&[kind][..], name.as_bytes(), &[0], &length.to_le_bytes(), &bytes].concat();
+            for bytes in [&bytes[..], &document(&bytes), &document(&near)] {
+                if let Some(reply) = Reply::read(bytes) {
+                    let _ = reply.judge();
+                }
+            }
+        }
+    }
+}

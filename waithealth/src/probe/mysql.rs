@@ -130,6 +130,7 @@ fn judge(packet: &[u8]) -> Answer {
 mod tests {
     use super::*;
     use crate::answer::Health;
+    use proptest::prelude::*;
 
     #[test]
     fn errors_about_the_server_and_errors_about_us() {
@@ -158,5 +159,14 @@ mod tests {
             b"mysql_native_password"
         );
         assert_eq!(plugin(b""), b"");
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_makes_the_reader_panic(packet: Vec<u8>, code: [u8; 2]) {
+            let _ = judge(&packet);
+            let _ = judge(&[&[0xff][..], &code, b"#", &packet].concat());
+            prop_assert!(packet.ends_with(plugin(&packet)) || packet.ends_with(&[0]));
+        }
     }
 }

@@ -94,6 +94,7 @@ fn judge(body: &[u8]) -> Answer {
 mod tests {
     use super::*;
     use crate::answer::Health;
+    use proptest::prelude::*;
 
     #[test]
     fn errors_about_the_server_and_errors_about_us() {
@@ -111,5 +112,19 @@ mod tests {
             assert!(answer.detail.ends_with("the message"), "{answer:?}");
         }
         assert_eq!(judge(b"\0\0").health, Health::Unhealthy);
+    }
+
+    proptest! {
+        #[test]
+        fn no_error_response_makes_the_reader_panic(body: Vec<u8>, tail: String) {
+            let _ = judge(&body);
+            let _ = judge(&[b"SFATAL\0C", &body[..], b"\0M", tail.as_bytes()].concat());
+        }
+
+        #[test]
+        fn an_error_response_reads_back(code in "[0-9A-Z]{5}", message in "[^\0]{0,40}") {
+            let answer = judge(format!("SFATAL\0C{code}\0M{message}\0\0").as_bytes());
+            prop_assert!(answer.detail.ends_with(&message), "{answer:?}");
+        }
     }
 }

@@ -56,6 +56,7 @@ fn judge(line: &str) -> Answer {
 mod tests {
     use super::*;
     use crate::answer::Health;
+    use proptest::prelude::*;
 
     #[test]
     fn replies_to_ping() {
@@ -76,6 +77,17 @@ mod tests {
             ("", Health::Unhealthy),
         ] {
             assert_eq!(judge(line).health, health, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_good_only_as_pong_or_as_a_login(line: String) {
+            for line in [line.clone(), format!("-{line}"), format!("+{line}")] {
+                let word = line.split(' ').next().unwrap_or_default();
+                let good = ["+PONG", "-NOAUTH", "-NOPERM", "-DENIED", "-WRONGPASS"];
+                prop_assert_eq!(judge(&line).health == Health::Healthy, good.contains(&word));
+            }
         }
     }
 }
