@@ -81,8 +81,14 @@ fn tstp_suspends_command_and_procwatch() {
     in_namespace!();
     for signal in SUSPENDING {
         let server = start("-r never", "exec sleep 1234");
-        wait_until("it runs", || living("sleep 1234").len() == 1);
-        let command = living("sleep 1234")[0].pid.unsigned_abs();
+        let mut command = 0;
+        // Not by its name alone: the last round's may still be ending.
+        wait_until("it runs", || {
+            let children = process::children(server.pid());
+            let found = children.iter().find(|seen| seen.cmdline == "sleep 1234");
+            command = found.map_or(0, |seen| seen.pid.unsigned_abs());
+            command != 0
+        });
         send(server.pid(), signal);
         wait_until("both are suspended", || {
             (state(command), state(server.pid())) == ('T', 'T')
