@@ -20,6 +20,14 @@ pub struct Seen {
     pub cmdline: String,
 }
 
+impl Seen {
+    /// Whether it is a zombie, or just being reaped (`X`).
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+}
+
 /// Looks at one process; `None` when it is absent.
 #[must_use]
 pub fn look(pid: impl Into<i64>) -> Option<Seen> {
@@ -52,7 +60,7 @@ pub fn look(pid: impl Into<i64>) -> Option<Seen> {
 /// Whether the process is absent, or a zombie that waits for its parent only.
 #[must_use]
 pub fn gone(pid: impl Into<i64>) -> bool {
-    look(pid).is_none_or(|seen| seen.state == 'Z')
+    look(pid).is_none_or(|seen| seen.is_dead())
 }
 
 /// Every process of our PID namespace, zombies too, in order of PID.
@@ -72,7 +80,7 @@ pub fn all() -> Vec<Seen> {
 pub fn others() -> Vec<Seen> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let mut seen = all();
-    seen.retain(|process| process.pid != 1 && process.pid != own && process.state != 'Z');
+    seen.retain(|process| process.pid != 1 && process.pid != own && !process.is_dead());
     seen
 }
 
@@ -82,7 +90,7 @@ pub fn living() -> Vec<Seen> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let mut seen = all();
     seen.retain(|process| process.pid != 1 && process.pid != own);
-    seen.retain(|process| process.state != 'Z' || has_living_thread(process.pid));
+    seen.retain(|process| !process.is_dead() || has_living_thread(process.pid));
     seen
 }
 
@@ -104,7 +112,7 @@ fn has_living_thread(pid: i32) -> bool {
 pub fn children(parent: impl Into<i64>) -> Vec<Seen> {
     let parent = i32::try_from(parent.into()).unwrap_or_default();
     let mut seen = all();
-    seen.retain(|process| process.ppid == parent && process.state != 'Z');
+    seen.retain(|process| process.ppid == parent && !process.is_dead());
     seen
 }
 
