@@ -8,10 +8,8 @@
 //! `/proc/*/fd`, and [`select`] decides which of them and of their descendants are signalled.
 //! [`free`] ends them, looks again until nothing of them is left, waits where somebody might
 //! start them again ([`restart`]), and has the port proved free by binding it ([`prove`],
-//! [`assess`]). What became of it is told by [`report`], in which [`origin`], [`forwarder`] and
-//! [`stop`] know where a process comes from and what would really stop it.
-
-use std::process::ExitCode;
+//! [`assess`]). What became of it is told by [`report`] and [`tell`]; [`origin`], [`forwarder`]
+//! and [`stop`] know where a process comes from and what would really stop it.
 
 mod assess;
 mod cli;
@@ -35,7 +33,8 @@ mod show;
 mod sockets;
 mod stop;
 mod sys;
+mod tell;
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     run::run().into()
 }
