@@ -294,6 +294,23 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Bytes that the head of a request may need: ureq writes it in one piece.
+    fn room_for_a_request(&self) -> usize {
+        let Request {
+            headers,
+            basic_auth,
+            ..
+        } = &self.shared.request;
+        let lines = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let credentials = basic_auth.as_ref().or(self.target.credentials.as_ref());
+        // Base64 makes four bytes of three.
+        lines.sum::<usize>() + credentials.map_or(0, |text| 2 * text.len()) + 16 * 1024
+    }
+}
+
 impl Connector for Line {
     type Out = Talk;
 
@@ -311,7 +328,7 @@ impl Connector for Line {
         };
         Ok(Some(Talk {
             stream,
-            buffers: LazyBuffers::new(HEAD_MAX, 8 * 1024),
+            buffers: LazyBuffers::new(HEAD_MAX, self.room_for_a_request()),
             patience: self.patience.clone(),
         }))
     }

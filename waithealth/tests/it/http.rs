@@ -124,6 +124,15 @@ fn the_request_is_what_was_asked_for() {
 }
 
 #[test]
+fn a_header_may_be_long() {
+    let url = url(answers(response("200 OK", "")));
+    let header = format!("Authorization: Bearer {}", "x".repeat(40_000));
+    waithealth(["--once", "-H", &header, &url])
+        .run()
+        .expect_code(0);
+}
+
+#[test]
 fn passwords_are_never_printed() {
     for target in [
         "http://me:geheim@127.0.0.1:1/",
