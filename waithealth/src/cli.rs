@@ -277,7 +277,7 @@ More about the targets:
   exec            sh -c of it returns 0
 
 More about the options:
-  -i, --interval DUR    without it the pause is 2 % of the time waited so far, at least
+  -i, --interval DUR    without it the pause is 1 % of the time waited so far, at least
                         5ms after a refusal and 50ms after an answer, at most 1s
       --code LIST       200-299 by default
       --body REGEX      of a body of up to 1 MiB; a longer one fails
