@@ -1,18 +1,35 @@
 //! Makes the static release build small: waithealth is copied into images that hold nothing else.
 
+use std::process::Command;
+
 fn main() {
     println!("cargo::rerun-if-changed=no-unwind.ld");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let is_static = variable("CARGO_CFG_TARGET_FEATURE")
-        .split(',')
-        .any(|feature| feature == "crt-static");
-    let is_tried =
-        variable("CARGO_CFG_TARGET_ARCH") == "x86_64" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
-    if is_static && is_tried && variable("PROFILE") == "release" {
-        let folder = variable("CARGO_MANIFEST_DIR");
-        // The tables for unwinding are a twelfth of the file.
-        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{folder}/no-unwind.ld");
-        // Cargo forgets the profile's `strip` for a package with an `opt-level` of its own.
-        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    let features = variable("CARGO_CFG_TARGET_FEATURE");
+    let is_static = features.split(',').any(|feature| feature == "crt-static");
+    let is_tried = variable("CARGO_CFG_TARGET_ARCH") == "x86_64"
+        && variable("CARGO_CFG_TARGET_ENV") == "gnu"
+        && variable("HOST") == variable("TARGET");
+    if !(is_static && is_tried && variable("PROFILE") == "release") {
+        return;
     }
+    let link = |options: &str| println!("cargo::rustc-link-arg-bins=-Wl,{options}");
+    // The tables for unwinding are a twelfth of the file.
+    let folder = variable("CARGO_MANIFEST_DIR");
+    link(&format!("--no-eh-frame-hdr,-T,{folder}/no-unwind.ld"));
+    // Cargo forgets the profile's `strip` for a package with an `opt-level` of its own.
+    link("--strip-all");
+    if libc_unpacks_relocations() {
+        link("-z,pack-relative-relocs");
+    }
+}
+
+/// A static program relocates itself, in a packed form since glibc 2.36.
+fn libc_unpacks_relocations() -> bool {
+    let answer = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let text = answer.map(|answer| answer.stdout).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let version = text.trim().strip_prefix("glibc ").unwrap_or_default();
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0_u32));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (2, 36)
 }
