@@ -154,3 +154,16 @@ fn a_process_whose_first_thread_has_ended() {
     assert_eq!(count(&ran, "term"), 1, "{ran:?}");
     assert!(ran.records()[0][3].contains("pthread_exit"), "{ran:?}");
 }
+
+#[test]
+fn a_zombie_is_not_found() {
+    in_namespace!();
+    let parent = shell("sleep 1001 & echo up; exec tail -f /dev/null");
+    let child = wait_for(1, "sleep 1001")[0].pid;
+    wait_for(1, "tail -f /dev/null");
+    run(&["--name", "sleep"]).expect_code(0);
+    assert_eq!(process::look(child).unwrap().state, 'Z');
+    let ran = run(&["--must-exist", "--name", "sleep"]).expect_code(1);
+    let _ = ran.expect_stdout("");
+    assert!(!process::gone(parent.pid()));
+}

@@ -61,12 +61,22 @@ fn a_grandchild_in_a_session_of_its_own_ends() {
     expect_alone(&[]);
 }
 
+/// A shell that leads a session, leaves an orphan in another process group of it, and goes on
+/// like this.
+fn session_with_orphan(then: &str) -> Running {
+    let script = format!("set -m; (sleep 1001 & exit) & wait; echo up; {then}");
+    common::started(Tool::named("setsid").args(["bash", "-c", &script]))
+}
+
 #[test]
 fn an_orphan_in_the_session_ends() {
     in_namespace!();
+    needs!("bash");
     let other = bystander();
-    let root = session("(sleep 1001 &); echo up; exec sleep 1002");
-    assert_eq!(wait_for(1, "sleep 1001")[0].ppid, 1);
+    let root = session_with_orphan("exec sleep 1002");
+    let orphan = wait_for(1, "sleep 1001")[0].clone();
+    assert_eq!(orphan.ppid, 1);
+    assert_ne!(orphan.pgrp, orphan.session);
     run(&[&pid(&root)]).expect_code(0);
     expect_alone(&[&other]);
 }
@@ -182,10 +192,11 @@ fn a_spawner_of_children_in_sessions_of_their_own() {
 #[test]
 fn a_dead_root_whose_session_lives() {
     in_namespace!();
+    needs!("bash");
     let other = bystander();
-    let mut root = session("sleep 1001 & echo up");
+    let mut root = session_with_orphan("exit");
     root.wait();
-    wait_for(1, "sleep 1001");
+    assert_ne!(wait_for(1, "sleep 1001")[0].pgrp.unsigned_abs(), root.pid());
     let ran = run(&[&pid(&root)]).expect_code(0);
     assert_eq!(count(&ran, "term"), 1);
     expect_alone(&[&other]);
