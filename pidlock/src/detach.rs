@@ -21,7 +21,7 @@ use crate::sys::{self, Signals};
 /// flock(2) does cross it, and keeps every other `pidlock` out while that byte changes hands.
 ///
 /// # Errors
-/// As [`start`].
+/// As [`start()`].
 pub(crate) fn hand_over(
     run: &Run,
     locked: Locked,

@@ -32,8 +32,12 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "portfree", version, after_long_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct Cli {
-    /// 8000, 8000-8010, 8000/tcp, 53/udp, 127.0.0.1:8000, [::1]:8000; TCP when not said
-    #[arg(value_name = "PORT", required = true)]
+    // Not a doc comment: rustdoc would take `[::1]` for a link.
+    #[arg(
+        value_name = "PORT",
+        required = true,
+        help = "8000, 8000-8010, 8000/tcp, 53/udp, 127.0.0.1:8000, [::1]:8000; TCP when not said"
+    )]
     ports: Vec<Target>,
     #[command(flatten)]
     mode: ModeOptions,
