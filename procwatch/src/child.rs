@@ -64,10 +64,12 @@ impl Program {
     /// # Errors
     /// As fork(2) and execve(2): then nothing runs.
     pub(crate) fn start(&mut self) -> io::Result<Child> {
+        // Before, not after: on a loaded machine it may run for long before we do again.
+        let started = Instant::now();
         let child = self.command.spawn()?;
         Ok(Child {
             pid: i32::try_from(child.id()).unwrap_or(i32::MAX),
-            started: Instant::now(),
+            started,
         })
     }
 }

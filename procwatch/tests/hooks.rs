@@ -105,6 +105,9 @@ fn events_tell_a_stop_and_append() {
     let tool = procwatch(["--events"]).arg(&events);
     let mut server = Running::start(tool.args(["--", "sh", "-c", "echo up; exec sleep 1000"]));
     says(&server, "up");
+    testkit::wait_until("the start is told", || {
+        std::fs::read_to_string(&events).unwrap().contains("start")
+    });
     // A file that was moved away is made anew.
     std::fs::rename(&events, file(&folder, "moved")).unwrap();
     server.signal(nix::sys::signal::Signal::SIGTERM);

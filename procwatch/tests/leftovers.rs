@@ -108,9 +108,10 @@ fn what_hooks_leave_behind_is_ended() {
     in_namespace!();
     let tool = common::procwatch(["--before", "(setsid sleep 1111 &)"]);
     let tool = tool.args(["--after", "(setsid sleep 2222 &)", "-r", "never"]);
-    let mut server = Running::start(tool.args(["--", "sh", "-c", "echo up; read x; sleep 0.2"]));
+    let mut server = Running::start(tool.args(["--", "sh", "-c", "echo up; exec sleep 3333"]));
     says(&server, "up");
-    assert_eq!(living("sleep 1111").len(), 1);
-    assert_eq!(server.wait(), 0);
+    wait_until("it runs beside COMMAND", || living("sleep 1111").len() == 1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(), 128 + 15);
     wait_until("nothing is left", || process::others().is_empty());
 }

@@ -52,8 +52,8 @@ fn a_start_script_hears_early() {
     // Once it was stable, the other limit holds.
     let folder = testkit::scratch();
     let flag = common::file(&folder, "was stable").display().to_string();
-    let script = format!("echo run; [ -e '{flag}' ] || {{ touch '{flag}'; sleep 0.5; }}; exit 4");
-    let ran = run("--startup-restarts 0 -m 2 --stable 300ms -b 0", &script).expect_code(4);
+    let script = format!("echo run; [ -e '{flag}' ] || {{ touch '{flag}'; sleep 4; }}; exit 4");
+    let ran = run("--startup-restarts 0 -m 2 --stable 3 -b 0", &script).expect_code(4);
     assert_eq!(ran.stdout.lines().count(), 1 + 2, "{ran:?}");
 }
 
@@ -63,10 +63,10 @@ fn a_stable_run_starts_the_count_anew() {
     let count = common::file(&folder, "count");
     // Two short runs, a stable one, then short ones: with a limit of 2 there are 3 more.
     let script = format!(
-        "echo run | tee -a '{0}'; [ $(wc -l < '{0}') = 3 ] && sleep 0.5; exit 1",
+        "echo run | tee -a '{0}'; [ $(wc -l < '{0}') = 3 ] && sleep 4; exit 1",
         count.display()
     );
-    let ran = run("-m 2 --stable 300ms -b 0", &script).expect_code(1);
+    let ran = run("-m 2 --stable 3 -b 0", &script).expect_code(1);
     assert_eq!(ran.stdout.lines().count(), 5, "{ran:?}");
 }
 
