@@ -63,3 +63,37 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    fn stat(pid: i32, ppid: i32, is_kernel_thread: bool) -> Stat {
+        Stat {
+            identity: Identity { pid, start: 1 },
+            comm: b"x".to_vec(),
+            state: b'S',
+            ppid,
+            pgrp: pid,
+            session: pid,
+            has_terminal: false,
+            is_kernel_thread,
+        }
+    }
+
+    #[test]
+    fn who_is_never_signalled() {
+        let me = nix::unistd::getpid().as_raw();
+        let (shell, login) = (900_001, 900_002);
+        let table = [(me, shell), (shell, login), (login, 1), (1, 0)];
+        let guard = Guard::new(&table.iter().map(|&(p, pp)| stat(p, pp, false)).collect());
+        let refusal = |pid, is_kernel_thread| guard.refusal(&stat(pid, 1, is_kernel_thread));
+        assert_eq!(refusal(me, false), Some(Refusal::Ourselves));
+        assert_eq!(refusal(shell, false), Some(Refusal::OurAncestor));
+        assert_eq!(refusal(login, false), Some(Refusal::OurAncestor));
+        assert_eq!(refusal(1, false), Some(Refusal::Init));
+        assert_eq!(refusal(900_003, true), Some(Refusal::KernelThread));
+        assert_eq!(refusal(900_003, false), None);
+    }
+}
