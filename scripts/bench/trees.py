@@ -25,11 +25,20 @@ KILL = "kill -KILL -- -PGID"
 
 @dataclass
 class Way:
-    """A way to end a tree. A slow one ends a large tree this many times, the largest never."""
+    """A way to end a tree.
+
+    A slow one ends a large tree only this many times, in a quick run not once; the largest never.
+    """
 
     label: str
     argv: list[str]
     few: int | None = None
+
+    def sits_out(self, members: int, number: int, quick: bool) -> bool:
+        """Whether it takes no part in this round."""
+        if self.few is None or members < 1_000:
+            return False
+        return quick or members > 1_000 or number >= self.few
 
 
 WAYS = [
@@ -51,8 +60,8 @@ def measure(quick: bool) -> Section:
         log_y=True,
     )
     for members in (10, 100, 1_000, 4_000):
-        rounds = 3 if quick else 15
-        runs, survived = rounds_of(section, members, 1 if quick and members > 1_000 else rounds)
+        rounds = 15 if not quick else 3 if members < 4_000 else 1
+        runs, survived = rounds_of(section, members, rounds, quick)
         medians = {label: statistics.median(r.wall for r in each) for label, each in runs.items()}
         for label, median in medians.items():
             plot.add(label, members + 1, median)
@@ -66,7 +75,7 @@ def measure(quick: bool) -> Section:
 
 
 def rounds_of(
-    section: Section, members: int, rounds: int
+    section: Section, members: int, rounds: int, quick: bool
 ) -> tuple[dict[str, list[Run]], dict[str, int]]:
     """A fresh tree for each way in each round. The time runs until the command has returned and
     the last member is dead, whichever comes later."""
@@ -77,7 +86,7 @@ def rounds_of(
             if not Contender(way.label, way.argv).there:
                 section.lacks([way.label])
                 continue
-            if way.few and (members > 1_000 or members == 1_000 and number >= way.few):
+            if way.sits_out(members, number, quick):
                 continue
             tree = Tree(members)
             begun = time.perf_counter_ns()
