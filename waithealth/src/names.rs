@@ -22,6 +22,8 @@ pub(crate) struct Names {
     known: Option<(Instant, Vec<SocketAddr>)>,
     /// A look-up that has not come back. A resolver that hangs is not asked a second time.
     asked: Option<Mailbox<Vec<SocketAddr>>>,
+    /// Which address comes first.
+    turn: usize,
 }
 
 impl Names {
@@ -32,7 +34,13 @@ impl Names {
             family,
             known: None,
             asked: None,
+            turn: 0,
         }
+    }
+
+    /// Lets another address come first in the next attempt: this one has used up its time.
+    pub(crate) fn take_turns(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
     }
 
     /// The host's addresses of the wanted family, at least one.
@@ -40,6 +48,13 @@ impl Names {
     /// # Errors
     /// What stands in the way: the name does not resolve, or not by the deadline.
     pub(crate) fn addresses(&mut self, deadline: Deadline) -> Result<Vec<SocketAddr>, Answer> {
+        let mut addresses = self.in_order(deadline)?;
+        let first = self.turn % addresses.len().max(1);
+        addresses.rotate_left(first);
+        Ok(addresses)
+    }
+
+    fn in_order(&mut self, deadline: Deadline) -> Result<Vec<SocketAddr>, Answer> {
         if let Some(addresses) = self.without_resolver() {
             return self.of_family(addresses);
         }

@@ -33,7 +33,11 @@ pub(crate) fn reach(
         }
         calls.heard(answer);
     }
-    calls.verdict()
+    let verdict = calls.verdict();
+    if verdict.health == Health::Unanswered {
+        names.take_turns();
+    }
+    verdict
 }
 
 /// The calls of one attempt.

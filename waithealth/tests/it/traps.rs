@@ -320,6 +320,22 @@ fn a_sick_server_on_one_family_does_not_hide_a_healthy_one_on_the_other() {
 }
 
 #[test]
+fn a_silent_server_on_one_family_hides_a_healthy_one_for_one_attempt_only() {
+    let silent = server(|stream| silence(&stream));
+    let healthy = std::net::TcpListener::bind(("::1", silent)).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in healthy.incoming().flatten() {
+            request(&mut stream);
+            let _ = stream.write_all(response("200 OK", "").as_bytes());
+        }
+    });
+    let ran = waithealth(["-a", "0.5", &format!("http://localhost:{silent}/")])
+        .run()
+        .expect_code(0);
+    assert_eq!(ran.records()[0][3], "2");
+}
+
+#[test]
 fn a_name_that_does_not_resolve_is_waited_for() {
     let ran = waithealth(["-t", "0.4", "http://name.invalid/"])
         .run()
