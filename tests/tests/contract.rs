@@ -611,6 +611,10 @@ fn a_process_with_a_hostile_name_forges_nothing() {
         .expect_code(0);
     expect_clean(&status, 1, 6);
     let ran = named("portfree", &["--json", "--list", &port]);
+    assert!(
+        ran.json()[0]["user"].is_string(),
+        "a name hides the user\n{ran:?}"
+    );
     let command = ran.json()[0]["cmdline"]
         .as_str()
         .unwrap_or_default()
