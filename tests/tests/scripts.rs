@@ -372,6 +372,29 @@ fn stop_finds_what_is_left_of_a_watcher_that_was_killed() {
 }
 
 #[test]
+fn stop_finds_by_its_environment_what_left_the_tree_and_holds_no_port() {
+    in_namespace!();
+    let service = shell("setsid sleep 1000 & wait").set("PORT", "");
+    let _ = service.start().expect_code(0);
+    let left = || {
+        process::others()
+            .into_iter()
+            .any(|seen| seen.cmdline == "sleep 1000")
+    };
+    wait_until("it has left the tree", left);
+    for seen in process::others() {
+        if seen.cmdline != "sleep 1000" {
+            let _ = Tool::named("kill")
+                .args(["-9", &seen.pid.to_string()])
+                .run();
+        }
+    }
+    assert!(left());
+    let _ = service.stop().expect_code(0);
+    expect_nothing_left();
+}
+
+#[test]
 fn stop_ends_a_server_on_the_port_that_was_started_by_hand() {
     in_namespace!();
     let service = demo();
