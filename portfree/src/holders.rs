@@ -148,8 +148,8 @@ fn pass(proc: &Proc, inodes: &HashSet<u64>, threads: Threads) -> io::Result<Hits
 }
 
 /// The pass is thousands of small questions to the kernel, one after the other: they are shared
-/// among so many, where threads are to be had.
-const WORKERS: usize = 4;
+/// among the processors, and among so many threads at most.
+const MOST_WORKERS: usize = 4;
 
 /// Has workers take one item after the other.
 fn share<'a, T: Sync>(
@@ -165,8 +165,10 @@ fn share<'a, T: Sync>(
         }
         Ok(worker.hits)
     };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = processors.min(MOST_WORKERS).min(items.len());
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..WORKERS.min(items.len()))
+        let others: Vec<_> = (1..workers)
             .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, run).ok())
             .collect();
         let mut all = run()?;
