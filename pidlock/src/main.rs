@@ -21,6 +21,8 @@ mod exit;
 mod keep;
 mod lock;
 mod lockfile;
+#[cfg(test)]
+mod packaging;
 mod report;
 mod run;
 mod start;

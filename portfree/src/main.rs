@@ -21,6 +21,8 @@ mod holders;
 mod netlink;
 mod next;
 mod origin;
+#[cfg(test)]
+mod packaging;
 mod plan;
 mod ports;
 mod procnet;

@@ -28,6 +28,8 @@ mod leftovers;
 mod log;
 mod memory;
 mod oom;
+#[cfg(test)]
+mod packaging;
 mod plan;
 mod report;
 mod restart;

@@ -10,40 +10,49 @@ use clap::{Arg, ArgAction, Command};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
-/// One option of a tool that declares its options in a table of its own.
-#[derive(Clone, Copy, Debug)]
-pub struct Opt {
-    /// Its letter, if it has one.
-    pub short: Option<char>,
-    /// Its long name without the dashes, if it has one.
-    pub long: Option<&'static str>,
-    /// What its value is called; `None` for a flag.
-    pub value: Option<&'static str>,
-    /// What it does.
-    pub help: &'static str,
+/// The lines of a help text under `Options:` that define an option.
+pub fn option_lines(help: &str) -> impl Iterator<Item = &str> {
+    help.lines()
+        .skip_while(|line| *line != "Options:")
+        .skip(1)
+        .take_while(|line| line.is_empty() || line.starts_with(' '))
+        .filter(|line| line.trim_start().starts_with('-'))
 }
 
-/// Such a table as a clap command, from which completions can be made.
+/// The options that a help text defines, as a clap command from which completions can be made:
+/// for tools that print a help of their own. An option stands at the start of an indented line,
+/// `-w, --wait DUR`, two blanks before what it does.
 #[must_use]
-pub fn command(tool: &'static str, options: &[Opt]) -> Command {
-    let arguments = options.iter().map(|option| {
-        // What an option does is a name that no two of them share.
-        let mut argument = Arg::new(option.help).help(option.help);
-        if let Some(short) = option.short {
-            argument = argument.short(short);
-        }
-        if let Some(long) = option.long {
-            argument = argument.long(long);
-        }
-        match option.value {
-            Some(value) => argument.value_name(value),
-            None => argument.action(ArgAction::SetTrue),
-        }
+pub fn command_of_help(tool: &'static str, help: &str) -> Command {
+    let arguments = option_lines(help).map(|line| {
+        let (definition, help) = line.trim().split_once("  ").unwrap_or((line.trim(), ""));
+        argument(definition, help.trim())
     });
     Command::new(tool)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args(arguments.collect::<Vec<_>>())
+}
+
+fn argument(definition: &str, help: &str) -> Arg {
+    let mut made = Arg::new(leaked(definition))
+        .help(help.to_owned())
+        .action(ArgAction::SetTrue);
+    for word in definition.split([' ', ',']).filter(|word| !word.is_empty()) {
+        if let Some(long) = word.strip_prefix("--") {
+            made = made.long(leaked(long));
+        } else if let Some(short) = word.strip_prefix('-').and_then(|s| s.chars().next()) {
+            made = made.short(short);
+        } else {
+            made = made.action(ArgAction::Set).value_name(leaked(word));
+        }
+    }
+    made
+}
+
+/// clap keeps names for the length of the program, and so does a test.
+fn leaked(text: &str) -> &'static str {
+    Box::leak(text.to_owned().into_boxed_str())
 }
 
 /// The completions of a tool under the file names that bash, zsh and fish look for.
@@ -139,6 +148,16 @@ fn escaped(line: &str) -> String {
         Some('.' | '\'') => format!("\\&{line}\n"),
         _ => format!("{line}\n"),
     }
+}
+
+/// Compares the man page and the completions of a clap tool with those kept in its folder.
+///
+/// # Panics
+/// As [`keep`].
+pub fn keep_all(folder: impl AsRef<Path>, command: Command) {
+    let mut files = completions(command.clone());
+    files.push(man_page(command));
+    keep(folder, &files);
 }
 
 /// Compares files beside a crate with what they should be, or writes them where

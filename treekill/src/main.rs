@@ -10,6 +10,8 @@
 mod cli;
 mod drawing;
 mod exit;
+#[cfg(test)]
+mod packaging;
 mod report;
 mod roots;
 mod run;

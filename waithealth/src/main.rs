@@ -21,6 +21,8 @@ mod exit;
 mod field;
 mod mailbox;
 mod names;
+#[cfg(test)]
+mod packaging;
 mod pause;
 mod probe;
 mod reach;
