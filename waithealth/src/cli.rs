@@ -93,7 +93,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
         };
         match argument {
             Short('h') => return Ok(Invocation::Show(SHORT_HELP.into())),
-            Long("help") => return Ok(Invocation::Show(format!("{SHORT_HELP}{LONG_HELP}"))),
+            Long("help") => return Ok(Invocation::Show(HELP.into())),
             Short('V') | Long("version") => return Ok(Invocation::Show(VERSION.into())),
             Short('q') | Long("quiet") => plan.common.quiet = true,
             Short('v') | Long("verbose") => plan.common.verbose = true,
@@ -264,41 +264,55 @@ Targets: http://… https://… http+unix:///SOCKET:/PATH  tcp://HOST:PORT HOST:
   -k, --cacert FILE (TLS)  -4  -6 (one family)  -q  -v  --json  --help  -V
 ";
 
-/// What `--help` has beyond `-h`.
-const LONG_HELP: &str = "
-More about the targets:
-  http, https     healthy when the answer to GET has a good status and passes every
-                  --body and --field; http://unix:/SOCKET:/PATH is accepted too
-  tcp, unix       a connection is accepted; :PORT means localhost
-  postgres redis mysql mongodb
-                  the server itself says that it takes clients, in its own protocol,
-                  without a login; user, password and path of the URL are ignored
-  file            it exists
-  exec            sh -c of it returns 0
+/// All of it: what the man page and the completions are compared with.
+const HELP: &str = "\
+Waits until servers are healthy, sees it within milliseconds, and always ends in time.
 
-More about the options:
-  -i, --interval DUR    without it the pause is 1 % of the time waited so far, at least
-                        5ms after a refusal and 50ms after an answer, at most 1s
-      --code LIST       200-299 by default
-      --body REGEX      of a body of up to 1 MiB; a longer one fails
-      --field PATH[=VALUE]
-                        PATH is dotted (checks.db.status) or a JSON Pointer
-                        (/checks/db/status); without VALUE it is there and not null
-                        or false; VALUE is compared with a scalar's text; repeatable
-      --down            every target refuses or is absent
-  -P, --pid PID         gives up with 1 at once when this process is gone (repeatable)
-  -p, --pidfile FILE    the same with the process that FILE means: who holds its lock,
-                        or whose number it has; gone when FILE is missing (repeatable)
-  -H, --header 'K: V'   of the request, repeatable; replaces our own, Host included
-  -X, --method METHOD   instead of GET
-  -k, --insecure        takes any certificate
-      --cacert FILE     trusts the certificates in FILE (PEM) instead of the system's
-  -L, --location        follows up to 10 redirects
-  -q, --quiet           no records, no words but those that go with 125
-  -v, --verbose         says each change in what a target answers
-      --json            records as JSON, one object a line
-  -h, --help            -h is one screen, --help all of it
-  -V, --version         prints the version
+Usage: waithealth [OPTIONS] TARGET... [-- COMMAND [ARG...]]
+
+Targets:
+  http://… https://…        the answer to GET has a good status and passes every --body and --field
+  http+unix:///SOCKET:/PATH the same over a Unix socket; http://unix:/SOCKET:/PATH is accepted too
+  tcp://HOST:PORT HOST:PORT :PORT unix:///SOCKET
+                            a connection is accepted; :PORT means localhost
+  postgres://HOST redis://HOST mysql://HOST mongodb://HOST
+                            the server itself says that it takes clients, in its own protocol,
+                            without a login; user, password and path of the URL are ignored
+  file:///PATH              it exists
+  exec:COMMAND LINE         sh -c of it returns 0
+
+Options:
+  -t, --timeout DUR          for all of it (30s; 0 tries once)
+  -i, --interval DUR         a fixed pause between two attempts. Without it the pause is 1 % of
+                             the time waited so far, at least 5ms after a refusal and 50ms after
+                             an answer, at most 1s
+  -a, --attempt-timeout DUR  for one attempt, name look-up and body included (5s)
+      --once                 one attempt per target, exit 0 or 1 and nothing else: for HEALTHCHECK
+      --code LIST            good statuses: 200,204 or 2xx or 200-399 (200-299)
+      --body REGEX           the body must match; of up to 1 MiB, a longer one fails
+      --field PATH[=VALUE]   a field of the JSON body is there and not null or false, or equal to
+                             VALUE. PATH is dotted (checks.db.status) or a JSON Pointer
+                             (/checks/db/status); repeatable
+      --print PATH           on success prints that field (. the whole body), not the record
+  -H, --header 'K: V'        of the request, repeatable; replaces our own, Host included
+  -X, --method METHOD        instead of GET
+      --basic-auth NAME:PASS  of the request
+  -k, --insecure             takes any certificate
+      --cacert FILE          trusts the certificates in FILE (PEM) instead of the system's
+  -L, --location             follows up to 10 redirects
+  -4                         IPv4 alone; both families are tried otherwise
+  -6                         IPv6 alone
+      --successes N          this many passes in a row (1)
+      --any                  one healthy target is enough
+      --down                 waits for the opposite: every target refuses or is absent
+  -P, --pid PID              gives up with 1 at once when this process is gone (repeatable)
+  -p, --pidfile FILE         the same with the process that FILE means: who holds its lock, or
+                             whose number it has; gone when FILE is missing (repeatable)
+  -q, --quiet                no records, no words but those that go with 125
+  -v, --verbose              says each change in what a target answers
+      --json                 records as JSON, one object a line
+  -h, --help                 -h is one screen, --help all of it
+  -V, --version              prints the version
 
 Durations: 5 and 5s are five seconds; 0.5, 500ms, 2m, 1h30m, 1d and inf work.
 
