@@ -28,9 +28,9 @@ here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 cd -- "$here/.."
 readonly here PACKAGES=(
     # A program that tests ask for, and the Debian package it comes with.
-    "busybox busybox-static" "docker docker.io" "dockerd docker.io" "flock util-linux"
-    "make make" "mariadb mariadb-client" "mariadbd mariadb-server" "mount mount"
-    "nginx nginx-light" "node nodejs" "openssl openssl" "perl perl"
+    "busybox busybox-static" "curl curl" "docker docker.io" "dockerd docker.io" "flock util-linux"
+    "lsof lsof" "make make" "mariadb mariadb-client" "mariadbd mariadb-server" "mount mount"
+    "nginx nginx-light" "node nodejs" "openssl openssl" "perl perl" "pkill procps"
     "python3 python3" "redis-cli redis-tools" "redis-server redis-server" "runsv runit"
     "setpriv util-linux" "shellcheck shellcheck" "strace strace" "unshare util-linux"
 )
@@ -60,6 +60,13 @@ make_python_environment() {
     fi
 }
 
+# The packager of the .deb, kept out of the user's own cargo folder.
+install_cargo_deb() {
+    ! type -P cargo-deb >/dev/null || return 0
+    say "installs cargo-deb under target/tools"
+    cargo install --quiet --locked --root target/tools cargo-deb || say "it could not be installed"
+}
+
 # summary LOG SECONDS: of all test binaries together.
 summary() {
     awk -v seconds="$2" '
@@ -78,6 +85,8 @@ mkdir -p target
 mapfile -t missing < <(missing_packages | sort -u)
 install_packages "${missing[@]}"
 make_python_environment
+PATH=$PATH:$PWD/target/tools/bin
+install_cargo_deb
 TOOLS_DIR=$("$here/build.sh")
 PATH=$PWD/target/venv/bin:$TOOLS_DIR:$PATH
 export PATH TOOLS_DIR
