@@ -398,7 +398,6 @@ fn g9_signals_sent_to_pidlock_reach_command_once() {
 #[test]
 fn g9_a_stop_and_a_continue_reach_command() {
     let world = World::new();
-    // A group of its own below a shell that is no orphan, as jobs have it.
     let holder = world.hold([]);
     let stopped = |pid: i64| process::look(pid).is_some_and(|seen| seen.state == 'T');
     holder.pidlock.signal(Signal::SIGTSTP);

@@ -45,7 +45,10 @@ impl World {
             .chain(&["run.pid", "--", "sleep", "1000"])
             .copied();
         let tool = Tool::at(env!("CARGO_BIN_EXE_pidlock"));
-        let pidlock = Running::start(tool.args(words).current_dir(self.folder.path()));
+        // A group of its own below a parent in the same session, as a shell's jobs have it: where
+        // the tests themselves are an orphaned group, the kernel ignores TSTP (setpgid(2)).
+        let tool = tool.current_dir(self.folder.path()).process_group(0);
+        let pidlock = Running::start(tool.args(words));
         wait_until("COMMAND runs", || {
             self.holder()
                 .and_then(process::look)
