@@ -28,6 +28,12 @@ Records:
   Outcomes: term (ended within the grace), kill, gone (was ending anyway), alive,
   denied. With --dry-run: PID, parent, depth, name, command line.
 
+Limits:
+  What left the tree before it was looked at (a daemon, by a double fork and setsid), or
+  was started in a session of its own by a child that was gone before the next look, cannot
+  be proved to descend from a PID, and is left alone. Start such a server under procwatch,
+  which adopts whatever it starts, or give it a mark for --env.
+
 Examples:
   treekill 4711                                ends process 4711 and all below it
   treekill --leader-first -g 15 -p run.pid     lets a supervisor stop its own first
