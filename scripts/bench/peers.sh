@@ -66,7 +66,7 @@ write_versions() {
             printf '%s\t%s\t%s\n' "$program" "$version" "npm: $package"
         done
         version=$(killport --version 2>/dev/null) || version=missing
-        printf 'killport\t%s\tcrates.io\n' "${version#killport }"
+        printf 'killport\t%s\tcargo\n' "${version#killport }"
         version=$("$BENCH/venv/bin/python3" -c 'import psutil; print(psutil.__version__)') ||
             version=missing
         printf 'psutil\t%s\tPyPI\n' "$version"
