@@ -210,8 +210,9 @@ fn it_works_from_callers_with_closed_streams() {
     let world = World::new();
     let pidlock = env!("CARGO_BIN_EXE_pidlock");
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "0<&- 1>&-"] {
-        let script =
-            format!("exec '{pidlock}' -d -o log run.pid sh -c 'echo hello; exec sleep 1000' {closed}");
+        let script = format!(
+            "exec '{pidlock}' -d -o log run.pid sh -c 'echo hello; exec sleep 1000' {closed}"
+        );
         let _ = fs::remove_file(world.path("log"));
         let tool = Tool::named("sh")
             .args(["-c", &script])
