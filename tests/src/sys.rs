@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -107,4 +108,18 @@ pub fn reap_with_peak(pid: libc::pid_t) -> io::Result<(std::process::ExitStatus,
     };
     let status = std::process::ExitStatus::from_raw(status);
     Ok((status, usage.ru_maxrss))
+}
+
+/// Sets the size of a terminal in character cells (ioctl_tty(2), TIOCSWINSZ).
+pub(crate) fn set_terminal_size(terminal: &impl AsRawFd, rows: u16, columns: u16) {
+    let size = libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the descriptor is open for the length of the call, which reads one `winsize`.
+    unsafe {
+        libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size);
+    }
 }

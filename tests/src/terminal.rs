@@ -1,12 +1,14 @@
 //! A program on a terminal: what it draws, and keys pressed.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use nix::pty::{Winsize, openpty};
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::{Tool, sys, wait_until};
 
@@ -25,14 +27,9 @@ impl Terminal {
     /// When there is no pseudo-terminal, or the program cannot be started.
     #[must_use]
     pub fn start(tool: Tool) -> Self {
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None).expect("a pseudo-terminal");
-        let other = || pty.slave.try_clone().expect("a second handle");
+        let (near, far) = pair().expect("a pseudo-terminal");
+        sys::set_terminal_size(&near, 24, 80);
+        let other = || far.try_clone().expect("a second handle");
         let mut command = tool
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
@@ -42,8 +39,8 @@ impl Terminal {
         let child = command.spawn();
         // The last handle of the far side here must go, or its end would never be seen.
         drop(command);
-        drop(pty.slave);
-        let keyboard = File::from(pty.master);
+        drop(far);
+        let keyboard = File::from(std::os::fd::OwnedFd::from(near));
         let screen = Arc::new(Mutex::new(Vec::new()));
         let (mut from, to) = (keyboard.try_clone().expect("a handle"), screen.clone());
         thread::spawn(move || {
@@ -128,4 +125,18 @@ mod tests {
         terminal.press("\x03");
         assert!(!terminal.wait().success());
     }
+}
+
+/// Both sides of a new pseudo-terminal. openpty(3) would leave them open in every program that
+/// another test happens to start meanwhile.
+fn pair() -> std::io::Result<(PtyMaster, File)> {
+    let near = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&near)?;
+    unlockpt(&near)?;
+    let far = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&near)?)?;
+    Ok((near, far))
 }

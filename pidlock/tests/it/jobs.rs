@@ -23,6 +23,7 @@ fn got(world: &World) -> String {
 #[test]
 fn what_a_terminal_sends_reaches_command_once() {
     needs!("bash", "perl");
+    in_namespace!();
     let world = World::new();
     fs::write(world.path("notes.pl"), NOTES).unwrap();
     // Below a shell with job control, and as the leader of the terminal's session itself.
