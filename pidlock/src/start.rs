@@ -123,6 +123,11 @@ pub(crate) fn lock_as_command(file: &LockFile) -> Result<(), Failure> {
         Err(Errno::EAGAIN | Errno::EACCES) => return Err(Failure::Locked),
         Err(error) => return Err(error.into()),
     }
+    // A keeper that was killed just now protected FILE no more: others may have come, gone, and
+    // removed it.
+    if !file.in_place() {
+        return Err(Failure::Locked);
+    }
     file.write_pid(std::process::id()).map_err(Failure::Write)?;
     Ok(sys::keep_on_exec(file.file())?)
 }
