@@ -111,6 +111,20 @@ impl Drop for Terminal {
     }
 }
 
+/// Both sides of a new pseudo-terminal. openpty(3) would leave them open in every program that
+/// another test happens to start meanwhile.
+fn pair() -> std::io::Result<(PtyMaster, File)> {
+    let near = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&near)?;
+    unlockpt(&near)?;
+    let far = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&near)?)?;
+    Ok((near, far))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,18 +139,4 @@ mod tests {
         terminal.press("\x03");
         assert!(!terminal.wait().success());
     }
-}
-
-/// Both sides of a new pseudo-terminal. openpty(3) would leave them open in every program that
-/// another test happens to start meanwhile.
-fn pair() -> std::io::Result<(PtyMaster, File)> {
-    let near = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
-    grantpt(&near)?;
-    unlockpt(&near)?;
-    let far = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NOCTTY.bits())
-        .open(ptsname_r(&near)?)?;
-    Ok((near, far))
 }
