@@ -90,12 +90,8 @@ fn whole_name(stat: &Stat, raw: &[u8]) -> Vec<u8> {
 /// The effective user of a process (the second number of `Uid:` in proc_pid_status(5)).
 #[must_use]
 pub fn user_of(proc: &Proc, pid: i32) -> Option<u32> {
-    let mut status = Vec::new();
-    proc.read_into(&format!("{pid}/status"), &mut status).ok()?;
-    let line = status
-        .split(|&b| b == b'\n')
-        .find_map(|line| line.strip_prefix(b"Uid:"))?;
-    let effective = std::str::from_utf8(line).ok()?.split_whitespace().nth(1)?;
+    let line = proc.status_line(pid, "Uid:").ok()??;
+    let effective = std::str::from_utf8(&line).ok()?.split_whitespace().nth(1)?;
     effective.parse().ok()
 }
 

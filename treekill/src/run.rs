@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use treekill::describe::describe;
 use treekill::exec::os_words;
 use treekill::guard::Guard;
-use treekill::identity::{Identity, Pinned};
+use treekill::identity::Identity;
 use treekill::table::{Proc, Stat, Table};
 use treekill::terminate::{Ending, terminate, terminate_undescribed};
 use treekill::tree::{Member, Scope, Tree};
@@ -138,11 +138,7 @@ impl Job<'_> {
 
     /// Shows what would be signalled.
     fn show(&mut self, members: &[Member]) {
-        let is_alive = |member: &&Member| {
-            !matches!(member.stat.state, b'Z' | b'X')
-                || matches!(Pinned::open(&self.proc, member.stat.identity),
-                    Ok(Some(pinned)) if !pinned.is_dead())
-        };
+        let is_alive = |member: &&Member| member.stat.is_alive(&self.proc);
         let alive: Vec<&Member> = members.iter().filter(is_alive).collect();
         self.tell_spared();
         self.judge_existence(!alive.is_empty());

@@ -3,7 +3,6 @@
 use regex_lite::Regex;
 use treekill::describe::{describe, environment, user_of};
 use treekill::guard::Guard;
-use treekill::identity::Pinned;
 use treekill::table::{Proc, Stat, Table};
 
 /// Which processes are looked for; all that any of the first three finds, of that user.
@@ -39,7 +38,7 @@ impl Selection {
             .iter()
             .filter(|stat| stat.comm != b"treekill" && guard.refusal(stat).is_none())
             .filter(|stat| self.is_meant(proc, stat))
-            .filter(|stat| is_in_our_namespace(proc, stat.pid()) && is_alive(proc, stat))
+            .filter(|stat| is_in_our_namespace(proc, stat.pid()) && stat.is_alive(proc))
             .cloned()
             .collect();
         found.sort_by_key(Stat::pid);
@@ -78,25 +77,12 @@ impl Selection {
 /// Whether the process belongs to our PID namespace and not to one below it, a container's say:
 /// it has one PID then (`NSpid` of proc_pid_status(5)).
 fn is_in_our_namespace(proc: &Proc, pid: i32) -> bool {
-    let mut status = Vec::new();
-    if proc
-        .read_into(&format!("{pid}/status"), &mut status)
-        .is_err()
-    {
+    let Ok(numbers) = proc.status_line(pid, "NSpid:") else {
         return false;
-    }
-    let numbers = status
-        .split(|&b| b == b'\n')
-        .find_map(|line| line.strip_prefix(b"NSpid:"));
+    };
     // Kernels without PID namespaces have no such line.
     numbers.is_none_or(|numbers| {
         let numbers = numbers.split(u8::is_ascii_whitespace);
         numbers.filter(|number| !number.is_empty()).count() == 1
     })
-}
-
-/// A zombie is dead unless threads of it still run.
-fn is_alive(proc: &Proc, stat: &Stat) -> bool {
-    stat.state != b'Z'
-        || matches!(Pinned::open(proc, stat.identity), Ok(Some(pinned)) if !pinned.is_dead())
 }

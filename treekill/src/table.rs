@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Pinned};
 
 /// What one `/proc/PID/stat` says of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,13 @@ impl Stat {
         })
     }
 
+    /// Whether it lives: a zombie is dead unless threads of it still run, which a pidfd knows.
+    #[must_use]
+    pub fn is_alive(&self, proc: &Proc) -> bool {
+        !matches!(self.state, b'Z' | b'X')
+            || matches!(Pinned::open(proc, self.identity), Ok(Some(pinned)) if !pinned.is_dead())
+    }
+
     /// The PID.
     #[must_use]
     pub fn pid(&self) -> i32 {
@@ -116,6 +123,18 @@ impl Proc {
         let mut buffer = [0; STAT_LENGTH];
         let length = self.read_once(&format!("{name}/stat"), &mut buffer).ok()?;
         Stat::parse(buffer.get(..length)?)
+    }
+
+    /// What stands behind `key`, as in `Uid:`, in `/proc/PID/status` (proc_pid_status(5)); `None`
+    /// where this kernel has no such line. In bytes: the name of a process need not be UTF-8.
+    ///
+    /// # Errors
+    /// As [`Proc::read_into`].
+    pub fn status_line(&self, pid: i32, key: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut status = Vec::new();
+        self.read_into(&format!("{pid}/status"), &mut status)?;
+        let mut lines = status.split(|&b| b == b'\n');
+        Ok(lines.find_map(|line| Some(line.strip_prefix(key.as_bytes())?.to_vec())))
     }
 
     /// Reads a file below `/proc` into `out`, which is emptied first.
