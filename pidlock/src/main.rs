@@ -11,7 +11,6 @@
 //! [`cli`] reads the command line into a plan. [`lock`] takes the locks on a [`lockfile`], [`start`]
 //! forks and lets COMMAND take its own, [`keep`] waits and hands signals on, [`run`] puts these in
 //! order, [`detach`] does so in the [`background`]; [`status`] only asks.
-// See `sys::entry`.
 #![cfg_attr(not(test), no_main)]
 
 mod background;
@@ -33,6 +32,9 @@ use cli::Plan;
 use exit::Exit;
 use run::Outcome;
 use treekill::common::{print_help, usage_error};
+
+// A tenth of what a run with `--no-fork` costs would be std's own start.
+treekill::begin_at!(crate::main);
 
 fn main() {
     let (common, plan) = match cli::parse(std::env::args_os()) {

@@ -18,33 +18,6 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 
-/// Where this program begins, in the place of std's own start, which is a tenth of what a run with
-/// `--no-fork` costs: it reads `/proc/self/maps` for a handler of stack overflows. What else it
-/// does is done here.
-#[cfg(not(test))]
-mod entry {
-    use std::ffi::{c_char, c_int};
-
-    // SAFETY: the one `main` of this program; the C library calls it once, with its own types.
-    // The arguments are std's from before (`.init_array`).
-    #[unsafe(no_mangle)]
-    extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
-        // SAFETY: the name ends in NUL; SIG_IGN is no handler that could run.
-        unsafe {
-            // A descriptor that is opened later must not become a standard stream by accident.
-            for fd in 0..=2 {
-                if libc::fcntl(fd, libc::F_GETFD) < 0 {
-                    libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
-                }
-            }
-            // A reader that went away is an error of write(2), not our end.
-            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-        }
-        crate::main();
-        0
-    }
-}
-
 /// Forks (fork(2)); `None` in the child, its PID in the parent.
 ///
 /// # Errors

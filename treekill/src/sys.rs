@@ -33,6 +33,44 @@ extern "C" fn look_at_sigpipe() {
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = look_at_sigpipe;
 
+/// Lets a program begin at this function of its own, `fn()`, in the place of std's start: that reads
+/// `/proc/self/maps` for a handler of stack overflows, which a program that is there and gone would
+/// pay for each time. The crate says `#![cfg_attr(not(test), no_main)]`.
+#[macro_export]
+macro_rules! begin_at {
+    ($main:path) => {
+        #[cfg(not(test))]
+        mod entry {
+            use std::ffi::{c_char, c_int};
+
+            // SAFETY: the one `main` of the program; the C library calls it once, with its own
+            // types. The arguments are std's from before (`.init_array`).
+            #[allow(unsafe_code)]
+            #[unsafe(no_mangle)]
+            extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
+                $crate::sys::prepare_streams();
+                $main();
+                0
+            }
+        }
+    };
+}
+
+/// What else std's start does, for [`begin_at!`](crate::begin_at): a descriptor that is opened later
+/// must not become a standard stream by accident, and a reader that went away is an error of
+/// write(2), not our end.
+pub fn prepare_streams() {
+    // SAFETY: the name ends in NUL; SIG_IGN is no handler that could run.
+    unsafe {
+        for fd in 0..=2 {
+            if libc::fcntl(fd, libc::F_GETFD) < 0 {
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            }
+        }
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
 /// Makes the command start with the signal mask of this moment and the SIGPIPE disposition that
 /// we were started with.
 pub fn pass_signals_through(command: &mut Command) {
