@@ -4,8 +4,8 @@
 //!
 //! Options become a [`plan`]. The [`sockets`] on its ports are asked of the kernel by socket
 //! diagnostics ([`netlink`], or [`procnet`] where those are denied); where none holds a port,
-//! `/proc` is not scanned at all. The [`holders`] of the others are found in one pass over
-//! `/proc/*/fd`, and [`select`] decides which of them and of their descendants are signalled.
+//! `/proc` is not scanned at all. The [`holders`] of the others are found in one pass over the
+//! [`descriptors`] of all processes, and [`select`] decides which of them and of their descendants are signalled.
 //! [`free`] ends them, looks again until nothing of them is left, waits where somebody might
 //! start them again ([`restart`]), and has the port proved free by binding it ([`prove`],
 //! [`assess`]). What became of it is told by [`report`] and [`tell`]; [`origin`], [`forwarder`]
@@ -14,6 +14,7 @@
 mod assess;
 mod cli;
 mod describe;
+mod descriptors;
 mod exit;
 mod forwarder;
 mod free;
