@@ -1,5 +1,5 @@
 complete -c portfree -s w -l wait -d 'Waits up to DUR for the port to become free, signalling nobody' -r
-complete -c portfree -s s -l signal -d 'First signal to each holder and its descendants' -r
+complete -c portfree -s s -l signal -d 'First signal to each process' -r
 complete -c portfree -s g -l grace -d 'Time between the first signal and KILL; 0 kills at once' -r
 complete -c portfree -l settle -d 'How long the port must stay free when a parent lives that might start the holder again' -r
 complete -c portfree -s c -l check -d 'Says by the exit code alone whether the port is free'

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use treekill::common::Common;
+use treekill::common::{Common, Escalation};
 use treekill::duration;
-use treekill::signal::Signal;
-use treekill::terminate::Policy;
 use treekill::tree::Scope;
 
 use crate::plan::{MANY_PORTS, Mode, Plan};
@@ -41,15 +39,8 @@ pub(crate) struct Cli {
     ports: Vec<Target>,
     #[command(flatten)]
     mode: ModeOptions,
-    /// First signal to each holder and its descendants
-    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
-    signal: Signal,
-    /// Time between the first signal and KILL; 0 kills at once
-    #[arg(short, long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
-    grace: Duration,
-    /// Never escalates to KILL
-    #[arg(long)]
-    no_kill: bool,
+    #[command(flatten)]
+    escalation: Escalation,
     /// Leaves the holders' descendants alone
     #[arg(long)]
     only_holders: bool,
@@ -129,12 +120,7 @@ impl Cli {
         Ok(Plan {
             targets: self.ports,
             mode,
-            policy: Policy {
-                signal: self.signal,
-                grace: self.grace,
-                escalate: !self.no_kill,
-                leader_first: false,
-            },
+            policy: self.escalation.policy(false),
             scope,
             established: self.established,
             settle: self.settle,

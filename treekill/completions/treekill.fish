@@ -3,8 +3,8 @@ complete -c treekill -l name -d 'Every process with exactly this name' -r
 complete -c treekill -l match -d 'Every process whose command line matches' -r
 complete -c treekill -l env -d 'Every process whose environment shows this' -r
 complete -c treekill -s u -l user -d 'Narrows --name, --match, --env to this user' -r
-complete -c treekill -s s -l signal -d 'First signal' -r
-complete -c treekill -s g -l grace -d 'Time between first signal and KILL; 0 kills at once' -r
+complete -c treekill -s s -l signal -d 'First signal to each process' -r
+complete -c treekill -s g -l grace -d 'Time between the first signal and KILL; 0 kills at once' -r
 complete -c treekill -l no-kill -d 'Never escalates to KILL'
 complete -c treekill -l leader-first -d 'First signal to the root alone, KILL to all'
 complete -c treekill -l children -d 'Everything below the root, not the root'

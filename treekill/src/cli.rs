@@ -3,14 +3,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use regex_lite::Regex;
-use treekill::common::Common;
+use treekill::common::{Common, Escalation};
 use treekill::describe::user_number;
-use treekill::duration;
 use treekill::record::escape;
-use treekill::signal::Signal;
 use treekill::terminate::Policy;
 use treekill::tree::Scope;
 
@@ -76,15 +73,8 @@ pub(crate) struct Cli {
     /// Narrows --name, --match, --env to this user
     #[arg(short, long, value_name = "USER")]
     user: Option<String>,
-    /// First signal
-    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
-    signal: Signal,
-    /// Time between first signal and KILL; 0 kills at once
-    #[arg(short, long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
-    grace: Duration,
-    /// Never escalates to KILL
-    #[arg(long)]
-    no_kill: bool,
+    #[command(flatten)]
+    escalation: Escalation,
     /// First signal to the root alone, KILL to all
     ///
     /// For a supervisor that stops its own. The others get the first signal once no root is left
@@ -162,12 +152,7 @@ impl Cli {
             } else {
                 Scope::Tree
             },
-            policy: Policy {
-                signal: self.signal,
-                grace: self.grace,
-                escalate: !self.no_kill,
-                leader_first: self.leader_first,
-            },
+            policy: self.escalation.policy(self.leader_first),
             must_exist: self.must_exist,
             dry_run: self.dry_run,
         })
@@ -239,6 +224,7 @@ fn shown(word: &[u8]) -> String {
 mod tests {
     use super::*;
     use clap::Parser as _;
+    use std::time::Duration;
 
     fn plan(words: &[&str]) -> Result<Plan, String> {
         let cli = Cli::try_parse_from([&["treekill"], words].concat());

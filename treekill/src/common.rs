@@ -1,6 +1,13 @@
 //! The options that all five tools have, and the streams they lead to.
 
+#[cfg(feature = "clap")]
+use std::time::Duration;
+
 use crate::record::{Format, Output};
+#[cfg(feature = "clap")]
+use crate::signal::Signal;
+#[cfg(feature = "clap")]
+use crate::terminate::Policy;
 use crate::words::{Loudness, Words};
 
 /// The exit code of wrong usage, or of a tool that could not do its work; no process was touched.
@@ -36,6 +43,35 @@ impl Common {
             (false, false) => Loudness::Normal,
         };
         (Output::new(format), Words::new(tool, loudness))
+    }
+}
+
+/// `--signal`, `--grace` and `--no-kill`, as the tools that end trees take them.
+#[cfg(feature = "clap")]
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Escalation {
+    /// First signal to each process
+    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
+    signal: Signal,
+    /// Time between the first signal and KILL; 0 kills at once
+    #[arg(short, long, value_name = "DUR", default_value = "5s", value_parser = crate::duration::parse)]
+    grace: Duration,
+    /// Never escalates to KILL
+    #[arg(long)]
+    no_kill: bool,
+}
+
+#[cfg(feature = "clap")]
+impl Escalation {
+    /// The policy behind these options.
+    #[must_use]
+    pub fn policy(self, leader_first: bool) -> Policy {
+        Policy {
+            signal: self.signal,
+            grace: self.grace,
+            escalate: !self.no_kill,
+            leader_first,
+        }
     }
 }
 
