@@ -79,6 +79,16 @@ summary() {
         }' "$1"
 }
 
+# A process that still has the TMPDIR of this run, or a file in it, is a defect of some test.
+nothing_left_behind() {
+    local left
+    left=$(treekill --dry-run --env "TMPDIR=$TMPDIR" && find "$TMPDIR" -mindepth 1)
+    rm -rf -- "$TMPDIR"
+    [[ -n $left ]] || return 0
+    printf 'The tests have left behind:\n%s\n' "$left"
+    return 1
+}
+
 # Debian keeps servers there.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 mkdir -p target
@@ -94,7 +104,11 @@ export PATH TOOLS_DIR
 log=target/test.log
 started=$SECONDS
 code=0
+TMPDIR=$(mktemp -d)
+export TMPDIR
+chmod 1777 "$TMPDIR"
 cargo test --locked --workspace --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || code=$?
+nothing_left_behind || code=1
 echo
 summary "$log" $((SECONDS - started))
 if ((code == 0)) && grep -q 'skipped: ' "$log"; then

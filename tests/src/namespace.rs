@@ -1,7 +1,8 @@
 //! A PID namespace for one test, with a quick init and a loopback interface of its own.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::thread::{self, sleep};
@@ -112,6 +113,10 @@ impl Namespace {
         let current = thread::current();
         let test = current.name().expect("the harness names threads by tests");
         let mut output = tempfile::tempfile().expect("a file for the test's output");
+        // What the test mounts on, or is killed in, can be removed once the namespace is gone.
+        let folder = tempfile::tempdir().expect("a folder for its files");
+        let like_tmp = Permissions::from_mode(0o1777);
+        fs::set_permissions(folder.path(), like_tmp).expect("our own folder");
         let mut command = Command::new("unshare");
         command.args(flags);
         if self.own_network {
@@ -121,6 +126,7 @@ impl Namespace {
             .arg(std::env::current_exe().expect("this test's binary"))
             .args(["--exact", test, "--nocapture", "--include-ignored"])
             .env(ROLE, INIT)
+            .env("TMPDIR", folder.path())
             .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(another(&output))

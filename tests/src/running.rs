@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn it_is_told_how_the_program_ended_and_what_it_said() {
-        let mut shell = Running::start(Tool::named("sh").args(["-c", "echo up; sleep 1000"]));
+        let mut shell = Running::start(Tool::named("sh").args(["-c", "echo up; exec sleep 1000"]));
         wait_until("it speaks", || shell.output() == "up\n");
         assert!(shell.ended().is_none());
         shell.signal(Signal::SIGTERM);
