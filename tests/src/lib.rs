@@ -19,8 +19,9 @@
 //!
 //! In that world a test starts servers as [`Running`], which end with their guard; runs a tool to
 //! its end with [`Tool`], which yields a readable [`Ran`]; types into programs through a
-//! [`Terminal`]; runs a server with the project's scripts as a [`Service`]; looks at processes with [`process`]; and waits with [`wait_until`]. What is not
-//! installed is asked for with [`needs!`](crate::needs!).
+//! [`Terminal`]; runs a server with the project's scripts as a [`Service`]; lets system calls of a
+//! tool fail with [`faults`]; looks at processes with [`process`]; and waits with [`wait_until`].
+//! What is not installed is asked for with [`needs!`](crate::needs!).
 //!
 //! ```no_run
 //! use testkit::{Running, Tool, free_port, in_namespace, process, wait_until};
@@ -40,6 +41,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod docker;
+pub mod faults;
 pub mod fire;
 pub mod namespace;
 pub mod needs;

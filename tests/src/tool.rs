@@ -112,6 +112,24 @@ impl Tool {
         self
     }
 
+    /// The same run by another program, whose command line it ends: `strace -f TOOL ARGUMENTS`.
+    #[must_use]
+    pub fn run_by(self, program: Self) -> Self {
+        let mut wrapped = program
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        for (key, value) in self.command.get_envs() {
+            wrapped = match value {
+                Some(value) => wrapped.env(key, value),
+                None => wrapped.env_remove(key),
+            };
+        }
+        if let Some(folder) = self.command.get_current_dir() {
+            wrapped = wrapped.current_dir(folder);
+        }
+        wrapped.stdin(self.stdin).deadline(self.deadline)
+    }
+
     /// The command as std has it.
     #[must_use]
     pub fn into_command(self) -> Command {

@@ -31,6 +31,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) -> Result<Exit, Refused> {
         report,
         tree: Tree::new(plan.scope),
         exit: named.exit.unwrap_or(Exit::Done),
+        has_signalled: false,
         handled: HashSet::new(),
     };
     let table = job.look()?;
@@ -45,8 +46,15 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) -> Result<Exit, Refused> {
             Err(error) => Err(no_output(&error)),
         };
     }
-    job.end(table, members)?;
-    job.end_what_came_back()?;
+    let ended = job.end(table, members);
+    match ended.and_then(|()| job.end_what_came_back()) {
+        // Processes were signalled: that is no failure after which nothing was done.
+        Err(Refused(why)) if job.has_signalled => {
+            job.report.words.say(why);
+            job.exit = Exit::Left;
+        }
+        result => result?,
+    }
     if job.exit == Exit::Done {
         for locked in named.locked {
             if !locked.is_released() {
@@ -80,6 +88,7 @@ struct Job<'a> {
     report: &'a mut Report,
     tree: Tree,
     exit: Exit,
+    has_signalled: bool,
     /// The processes whose end was tried, whatever came of it.
     handled: HashSet<Identity>,
 }
@@ -162,15 +171,18 @@ impl Job<'_> {
         } else {
             terminate_undescribed
         };
-        let words = &mut self.report.words;
+        let (words, has_signalled) = (&mut self.report.words, &mut self.has_signalled);
         let outcomes = terminate(
             &self.proc,
             &mut self.tree,
             (table, members),
             self.plan.policy,
-            &mut |step| Report::step(words, step),
+            &mut |step| {
+                *has_signalled = true;
+                Report::step(words, step);
+            },
         )
-        .map_err(|error| Refused(os_words(&error)))?;
+        .map_err(|error| Refused(format!("cannot end the tree: {}", os_words(&error))))?;
         self.report.words.settle();
         self.tell_spared();
         self.judge_existence(outcomes.iter().any(|o| o.ending != Ending::Gone));

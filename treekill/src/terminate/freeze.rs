@@ -36,23 +36,37 @@ impl Job<'_> {
     fn freeze_and_kill(&mut self) -> io::Result<()> {
         let before = SigSet::thread_get_mask()?;
         SigSet::all().thread_block()?;
-        let result = self.freeze();
+        let mut groups = HashSet::new();
+        let result = self.freeze(&mut groups);
         if result.is_ok() {
             self.send_kill();
-        } else {
-            // Better all thawed than some frozen for good.
-            for target in self.targets.iter_mut().filter(|t| t.is_left()) {
-                target.send_quietly(self.proc, Signal::CONT);
-            }
         }
+        self.thaw_unreached(&groups);
         before.thread_set_mask()?;
         result
     }
 
-    /// Stops all and searches until two looks in a row find nothing new.
-    fn freeze(&mut self) -> io::Result<()> {
+    /// Better thawed than frozen for good: what KILL was not sent to, or could not be, because
+    /// the system has no descriptor left to hold it by.
+    fn thaw_unreached(&mut self, groups: &HashSet<i32>) {
+        for target in self.targets.iter_mut() {
+            if !target.is_left() || target.was_sent(Signal::KILL) {
+                continue;
+            }
+            if target.send_quietly(self.proc, Signal::CONT) {
+                continue;
+            }
+            let stat = self.table.find(target.member.stat.identity);
+            if let Some(stat) = stat.filter(|stat| groups.contains(&stat.pgrp)) {
+                let _ = killpg(Pid::from_raw(stat.pgrp), Named::SIGCONT);
+            }
+        }
+    }
+
+    /// Stops all, noting the groups stopped as a whole, and searches until two looks in a row find
+    /// nothing new.
+    fn freeze(&mut self, groups: &mut HashSet<i32>) -> io::Result<()> {
         let limit = Deadline::after(FREEZE_LIMIT);
-        let mut groups = HashSet::new();
         let mut stopped = 0;
         let mut empty_looks = 0;
         let left = self.left();
@@ -63,7 +77,7 @@ impl Job<'_> {
             let new = self.search()?;
             empty_looks = if new == 0 { empty_looks + 1 } else { 0 };
         }
-        self.thaw_strangers(&groups);
+        self.thaw_strangers(groups);
         Ok(())
     }
 

@@ -69,6 +69,11 @@ impl Target {
         self.first_signal.is_some()
     }
 
+    /// Whether this was the last signal that it was sent for the record.
+    pub(super) fn was_sent(&self, signal: Signal) -> bool {
+        self.signal == Some(signal)
+    }
+
     /// Reads its name and command line while it has them.
     pub(super) fn describe(&mut self, proc: &Proc) {
         if self.description.is_none() {
