@@ -13,8 +13,8 @@ fn switches(pid: u32) -> u64 {
     numbers_of(pid, "ctxt_switches").sum()
 }
 
-#[test]
-fn asleep_it_makes_no_system_call() {
+/// Starts one with a COMMAND that goes on, and waits until it has nothing more to do.
+fn asleep() -> Running {
     let server = start("", "echo ready; exec sleep 1000");
     says(&server, "ready");
     testkit::wait_until("it sleeps", || {
@@ -22,6 +22,12 @@ fn asleep_it_makes_no_system_call() {
         std::thread::sleep(Duration::from_millis(100));
         before == switches(server.pid())
     });
+    server
+}
+
+#[test]
+fn asleep_it_makes_no_system_call() {
+    let server = asleep();
     let before = switches(server.pid());
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(switches(server.pid()), before, "it woke up");
@@ -30,9 +36,7 @@ fn asleep_it_makes_no_system_call() {
 #[test]
 fn strace_sees_nothing_of_it_asleep() {
     needs!("strace");
-    let server = start("", "echo ready; exec sleep 1000");
-    says(&server, "ready");
-    std::thread::sleep(Duration::from_millis(300));
+    let server = asleep();
     let pid = server.pid().to_string();
     let ran = Tool::named("timeout")
         .args(["3", "strace", "-f", "-p", &pid])

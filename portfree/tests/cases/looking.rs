@@ -145,7 +145,10 @@ fn a_waiting_portfree_ends_by_ctrl_c() {
     in_namespace!();
     let _server = serve("s = listener(8000)");
     let mut waiting = testkit::Running::start(tool(&["-w", "inf", "8000"]));
-    std::thread::sleep(Duration::from_millis(50));
+    testkit::wait_until("it waits", || {
+        let seen = testkit::process::look(waiting.pid()).unwrap();
+        seen.state == 'S' && seen.cmdline.ends_with("-w inf 8000")
+    });
     waiting.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(waiting.wait(), 128 + 2);
 }

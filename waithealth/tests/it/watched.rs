@@ -8,19 +8,18 @@ use testkit::{Running, Tool, scratch};
 use crate::kit::{answers, refused, response, url, waithealth};
 
 /// Runs waithealth, kills the process meanwhile, and returns how long it took from then on.
-fn seen_after(options: &[&str], mut process: Running) -> Duration {
+fn seen_after(options: &[&str], process: Running) -> Duration {
     let target = format!(":{}", refused());
-    let all: Vec<&str> = [&["-t", "60", &target][..], options].concat();
+    let all: Vec<&str> = [&["-v", "-t", "60", &target][..], options].concat();
     let mut waiting = Running::start(waithealth(&all));
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(waiting.ended().is_none(), "{}", waiting.output());
+    testkit::wait_until("it waits", || waiting.output().contains("refused"));
     process.signal(nix::sys::signal::Signal::SIGKILL);
     let killed = Instant::now();
     assert_eq!(waiting.wait(), 1);
     let elapsed = killed.elapsed();
     assert!(waiting.output().contains("is gone"), "{}", waiting.output());
-    // It is not reaped yet: an unreaped zombie is gone.
-    assert!(process.ended().is_some() || process.pid() > 0);
+    let zombie = testkit::process::look(process.pid()).expect("nobody has reaped it");
+    assert!(zombie.is_dead());
     elapsed
 }
 
@@ -68,9 +67,8 @@ fn the_kernel_names_who_holds_a_pidlock() {
     });
     let path = file.to_str().unwrap().to_owned();
     let target = format!(":{}", refused());
-    let mut waiting = Running::start(waithealth(["-t", "60", "-p", &path, &target]));
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(waiting.ended().is_none(), "{}", waiting.output());
+    let mut waiting = Running::start(waithealth(["-v", "-t", "60", "-p", &path, &target]));
+    testkit::wait_until("it waits", || waiting.output().contains("refused"));
     process.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(waiting.wait(), 1);
 }
