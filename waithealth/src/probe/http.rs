@@ -5,32 +5,27 @@
 //! body, Unix sockets work, and no proxy variable is ever looked at. ureq itself only comes into
 //! play when somebody has accepted the connection: polling a refused port costs a connect(2).
 
-use std::fmt;
-use std::io::{self, Read as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, Read as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use treekill::duration::Deadline;
 use ureq::config::RedirectAuthHeaders;
-use ureq::http::{Request as HttpRequest, Response, Uri, header};
-use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
-};
+use ureq::http::{Request as HttpRequest, Response, header};
 use ureq::{Agent, Body, Error};
 
+use super::buffers::HEAD_MAX;
+use super::line::{Carried, Line, Patience, Unused};
 use super::local;
 use crate::answer::Answer;
 use crate::cli::Family;
 use crate::names::Names;
-use crate::reach::{Calls, reach};
+use crate::reach::reach;
 use crate::request::Request;
-use crate::target::{HttpTarget, Peer, Route};
-use crate::tls::{Stream, Tls};
+use crate::target::{HttpTarget, Route};
+use crate::tls::Tls;
 use crate::wire::Wire;
 
-/// The longest head of an answer.
-const HEAD_MAX: usize = 64 * 1024;
 /// The longest body.
 const BODY_MAX: u64 = 1024 * 1024;
 /// How long, and how far, an unwanted body is listened to out of politeness: to hang up on a
@@ -98,14 +93,8 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn run(&self, wire: Wire) -> Answer {
-        let patience = Patience::until(wire.deadline);
-        let line = Line {
-            first: Mutex::new(Some(wire)),
-            target: Arc::clone(self.target),
-            family: self.family,
-            shared: Arc::clone(self.shared),
-            patience: patience.clone(),
-        };
+        let line = Line::new(wire, self.target, self.family, self.shared);
+        let patience = line.patience();
         let request = &self.shared.request;
         let redirects = if request.location { REDIRECTS } else { 0 };
         let config = Agent::config_builder()
@@ -171,8 +160,8 @@ impl Exchange<'_> {
             return Answer { detail, ..answer }.with_status(status);
         }
         patience.shorten(POLITE);
-        let reader = response.body_mut().as_reader();
-        let _ = io::copy(&mut reader.take(POLITE_BYTES), &mut io::sink());
+        let mut reader = response.body_mut().as_reader().take(POLITE_BYTES);
+        while matches!(reader.read(&mut [0; 1024]), Ok(1..)) {}
         let answer = if good {
             Answer::healthy(status.to_string())
         } else {
@@ -210,194 +199,6 @@ fn in_words(error: &Error) -> Answer {
         Error::RedirectFailed => Answer::unhealthy("redirect cannot be followed"),
         Error::BadUri(_) => Answer::unhealthy("redirect to no URL of ours"),
         other => Answer::unhealthy(other.to_string()),
-    }
-}
-
-/// Our own answer on its way through ureq.
-#[derive(Debug)]
-struct Carried(Answer);
-
-impl fmt::Display for Carried {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.detail)
-    }
-}
-
-impl std::error::Error for Carried {}
-
-impl From<Carried> for Error {
-    fn from(carried: Carried) -> Self {
-        Self::Other(Box::new(carried))
-    }
-}
-
-/// When the reads of an exchange end: by the attempt's deadline, sooner once the verdict is in.
-#[derive(Clone, Debug)]
-struct Patience(Arc<Mutex<Deadline>>);
-
-impl Patience {
-    fn until(deadline: Deadline) -> Self {
-        Self(Arc::new(Mutex::new(deadline)))
-    }
-
-    fn get(&self) -> Deadline {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shorten(&self, length: Duration) {
-        let sooner = self.get().earlier(Deadline::after(length));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sooner;
-    }
-}
-
-/// Connects for ureq: the first time with the connection that is open already, then to wherever
-/// a redirect leads.
-#[derive(Debug)]
-struct Line {
-    first: Mutex<Option<Wire>>,
-    target: Arc<HttpTarget>,
-    family: Family,
-    shared: Arc<Shared>,
-    patience: Patience,
-}
-
-impl Line {
-    fn open(&self, uri: &Uri) -> Result<Wire, Answer> {
-        let first = self
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(wire) = first {
-            return Ok(wire);
-        }
-        let deadline = self.patience.get();
-        if let (Route::Socket(path), true) = (
-            &self.target.route,
-            uri.authority() == self.target.uri.authority(),
-        ) {
-            return local::open(path, deadline);
-        }
-        let nowhere = || Answer::unhealthy("redirect to no URL of ours");
-        let host = uri.host().ok_or_else(nowhere)?;
-        let usual = if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
-        let peer = Peer {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(usual),
-        };
-        let mut calls = Calls::new(Names::new(peer, self.family).addresses(deadline)?);
-        calls.next(deadline).ok_or_else(|| calls.verdict())
-    }
-}
-
-impl Line {
-    /// Bytes that the head of a request may need: ureq writes it in one piece.
-    fn room_for_a_request(&self) -> usize {
-        let Request {
-            headers,
-            basic_auth,
-            ..
-        } = &self.shared.request;
-        let lines = headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 4);
-        let credentials = basic_auth.as_ref().or(self.target.credentials.as_ref());
-        // Base64 makes four bytes of three.
-        lines.sum::<usize>() + credentials.map_or(0, |text| 2 * text.len()) + 16 * 1024
-    }
-}
-
-impl Connector for Line {
-    type Out = Talk;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        _: Option<()>,
-    ) -> Result<Option<Talk>, Error> {
-        let wire = self.open(details.uri).map_err(Carried)?;
-        let stream = if details.needs_tls() {
-            let host = details.uri.host().unwrap_or_default();
-            self.shared.tls.wrap(wire, host).map_err(Carried)?
-        } else {
-            Stream::Plain(wire)
-        };
-        Ok(Some(Talk {
-            stream,
-            buffers: LazyBuffers::new(HEAD_MAX, self.room_for_a_request()),
-            patience: self.patience.clone(),
-        }))
-    }
-}
-
-/// An open connection as ureq wants it.
-#[derive(Debug)]
-struct Talk {
-    stream: Stream,
-    buffers: LazyBuffers,
-    patience: Patience,
-}
-
-impl Transport for Talk {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
-    }
-
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        self.stream.wire().deadline = self.patience.get();
-        let output = &self.buffers.output()[..amount];
-        self.stream.write_all(output)?;
-        Ok(self.stream.flush()?)
-    }
-
-    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        self.stream.wire().deadline = self.patience.get();
-        let amount = self
-            .stream
-            .read(self.buffers.input_append_buf())
-            .map_err(broken)?;
-        self.buffers.input_appended(amount);
-        Ok(amount > 0)
-    }
-
-    fn is_open(&mut self) -> bool {
-        false
-    }
-
-    fn is_tls(&self) -> bool {
-        self.stream.is_tls()
-    }
-}
-
-/// A connection that breaks off is no end of a body: ureq would take these kinds for one.
-fn broken(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            Carried(Answer::unhealthy("reset")).into()
-        }
-        io::ErrorKind::UnexpectedEof => {
-            Carried(Answer::unhealthy("closed without an answer")).into()
-        }
-        _ => error.into(),
-    }
-}
-
-/// ureq asks a resolver before it connects; [`Line`] looks names up itself.
-#[derive(Debug)]
-struct Unused;
-
-impl Resolver for Unused {
-    fn resolve(
-        &self,
-        _: &Uri,
-        _: &ureq::config::Config,
-        _: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, Error> {
-        Ok(ArrayVec::from_fn(|_| ([0, 0, 0, 0], 0).into()))
     }
 }
 

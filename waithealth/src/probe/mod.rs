@@ -1,7 +1,9 @@
 //! The probes: one attempt at a target, each protocol in a file of its own.
 
+mod buffers;
 mod exec;
 mod http;
+mod line;
 mod local;
 mod mongodb;
 mod mysql;

@@ -124,10 +124,22 @@ fn the_request_is_what_was_asked_for() {
 }
 
 #[test]
-fn a_header_may_be_long() {
-    let url = url(answers(response("200 OK", "")));
-    let header = format!("Authorization: Bearer {}", "x".repeat(40_000));
-    waithealth(["--once", "-H", &header, &url])
+fn urls_and_headers_may_be_long() {
+    let long = "x".repeat(40_000);
+    let head = format!("HTTP/1.1 200 OK\r\nX: {long}\r\nContent-Length: 4\r\n\r\nlate");
+    let port = server(move |mut stream| {
+        let asked = request(&mut stream);
+        let long = asked.len() > 80_000;
+        let _ = stream.write_all(if long {
+            head.as_bytes()
+        } else {
+            b"HTTP/1.1 400 No\r\n\r\n"
+        });
+        close(&stream);
+    });
+    let header = format!("Authorization: Bearer {long}");
+    let url = format!("{}?{long}", url(port));
+    waithealth(["--once", "-H", &header, "--body", "^late$", &url])
         .run()
         .expect_code(0);
 }

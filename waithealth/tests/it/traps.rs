@@ -151,6 +151,21 @@ fn an_endless_header_costs_no_memory() {
         while stream.write_all(&[b'x'; 65536]).is_ok() {}
     });
     grows_little(&[], endless_line);
+    assert_eq!(detail(["--once", &url(endless_line)]), "endless header");
+}
+
+#[test]
+fn an_endless_size_of_a_chunk_costs_no_memory() {
+    let port = server(|mut stream| {
+        request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;");
+        while stream.write_all(&[b'x'; 65536]).is_ok() {}
+    });
+    grows_little(&["--body", "y"], port);
+    assert_eq!(
+        detail(["--once", "--body", "y", &url(port)]),
+        "body is cut short"
+    );
 }
 
 #[test]
