@@ -61,6 +61,12 @@ impl Words {
         self.loudness
     }
 
+    /// Whether there is a live line to show: on a terminal, unless told to be quiet or verbose.
+    #[must_use]
+    pub fn has_live_line(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Says what a person wants to know; `--quiet` leaves it out.
     pub fn say(&mut self, text: impl Display) {
         if self.loudness >= Loudness::Normal {

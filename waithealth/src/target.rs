@@ -104,6 +104,17 @@ impl Target {
         Ok(target(label, kind))
     }
 
+    /// Whether an attempt cannot outlast its deadline: nothing blocks in it. A path may lead to a
+    /// file system that hangs, and a command is waited for.
+    pub(crate) fn ends_in_time(&self) -> bool {
+        match &self.kind {
+            Kind::Http(http) => matches!(http.route, Route::Peer(_)),
+            Kind::Tcp(_) | Kind::Postgres(_) | Kind::Redis(_) | Kind::Mysql(_) => true,
+            Kind::Mongodb(_) => true,
+            Kind::Unix(_) | Kind::File(_) | Kind::Exec(_) => false,
+        }
+    }
+
     /// Whether this target can carry what is asked of an HTTP answer.
     pub(crate) fn is_http(&self) -> bool {
         matches!(self.kind, Kind::Http(_))

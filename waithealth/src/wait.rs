@@ -1,6 +1,6 @@
 //! Waiting for all targets at once, and what comes of it.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,7 +10,6 @@ use treekill::duration::{Deadline, FOREVER};
 use treekill::exec::Ending;
 use treekill::record::escape;
 use treekill::signal::Signal;
-use treekill::words::Loudness;
 
 use crate::answer::{Answer, in_words};
 use crate::attempts::{Event, Rhythm};
@@ -106,7 +105,8 @@ pub(crate) fn wait(plan: &Plan, shared: &Arc<Shared>, report: &mut Report) -> Ex
 }
 
 impl Board<'_> {
-    /// Starts the attempts at every target, side by side.
+    /// Starts the attempts at every target, side by side; makes them here where nothing else is to
+    /// be done meanwhile.
     fn start(&self, shared: &Arc<Shared>, events: &Mailbox<Event>) -> io::Result<()> {
         let probe = |target: &Target| {
             Probe::new(target.kind.clone(), self.plan.family, shared, &self.running)
@@ -128,17 +128,31 @@ impl Board<'_> {
         for (place, mut probe) in probes.into_iter().enumerate() {
             let (rhythm, attempts, events) =
                 (self.rhythm, Arc::clone(&self.attempts), events.clone());
-            std::thread::Builder::new()
-                .name("target".into())
-                .spawn(move || rhythm.run(place, &mut probe, &attempts, &events))?;
+            let mut work = move || rhythm.run(place, &mut probe, &attempts, &events);
+            if self.may_attempt_here() {
+                work();
+            } else {
+                std::thread::Builder::new()
+                    .name("target".into())
+                    .spawn(work)?;
+            }
         }
         Ok(())
     }
 
+    /// Whether there is nothing to attend to but one attempt, which ends in time by itself. A
+    /// thread for it would be a sixth of what a health check costs.
+    fn may_attempt_here(&self) -> bool {
+        let [target] = &self.plan.targets[..] else {
+            return false;
+        };
+        let nothing_else = self.lives.is_empty() && !self.report.words.has_live_line();
+        self.rhythm.single && target.ends_in_time() && nothing_else
+    }
+
     /// Takes in what the attempts say until nothing more can change, or we are told to end.
     fn listen(&mut self, events: &Mailbox<Event>) -> Option<Signal> {
-        let words = &self.report.words;
-        let live = words.loudness() == Loudness::Normal && io::stderr().is_terminal();
+        let live = self.report.words.has_live_line();
         while !self.is_over() {
             let end = self.rhythm.end;
             let tick = Deadline::after(if live { TICK } else { FOREVER });
