@@ -1,7 +1,5 @@
 //! The exit codes of waithealth.
 
-use std::process::ExitCode;
-
 use treekill::common::USAGE;
 
 /// How a run of waithealth ends when it does not become COMMAND.
@@ -19,14 +17,16 @@ pub(crate) enum Exit {
     Exec(u8),
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Healthy => Self::SUCCESS,
-            Exit::Unhealthy => Self::from(1),
-            Exit::TimeOut => Self::from(124),
-            Exit::Usage => Self::from(USAGE),
-            Exit::Exec(code) => Self::from(code),
-        }
+impl Exit {
+    /// Ends this process with the code.
+    pub(crate) fn end(self) -> ! {
+        let code = match self {
+            Self::Healthy => 0,
+            Self::Unhealthy => 1,
+            Self::TimeOut => 124,
+            Self::Usage => USAGE,
+            Self::Exec(code) => code,
+        };
+        std::process::exit(code.into())
     }
 }

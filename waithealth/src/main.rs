@@ -8,11 +8,13 @@
 //! says so when a target answers otherwise than before. The main thread sleeps until then, or
 //! until the time is up; it waits for no thread, so nothing a server or a resolver does can
 //! delay the end. A process that was named to live on ([`watched`]) has a thread, too, that sleeps
-//! until its end.
+//! until its end. Where a single attempt is all there is to do, and nothing in it blocks beyond its
+//! deadline, the main thread makes it itself.
 //!
 //! An attempt has one deadline, for name look-up ([`names`]), connecting to every address
 //! ([`reach`]), and each read and write ([`wire`]). What is said over the connection is a
 //! [`probe`] per protocol; what was heard is an [`answer`].
+#![cfg_attr(not(test), no_main)]
 
 mod answer;
 mod attempts;
@@ -36,6 +38,8 @@ mod wait;
 mod watched;
 mod wire;
 
-fn main() -> std::process::ExitCode {
-    run::run(std::env::args_os().skip(1).collect()).into()
+treekill::begin_at!(crate::main);
+
+fn main() {
+    run::run(std::env::args_os().skip(1).collect()).end()
 }
