@@ -32,7 +32,8 @@ readonly here PACKAGES=(
     "lsof lsof" "make make" "mariadb mariadb-client" "mariadbd mariadb-server" "mount mount"
     "nginx nginx-light" "node nodejs" "openssl openssl" "perl perl" "pkill procps"
     "python3 python3" "redis-cli redis-tools" "redis-server redis-server" "runsv runit"
-    "setpriv util-linux" "shellcheck shellcheck" "strace strace" "unshare util-linux"
+    "setpriv util-linux" "shellcheck shellcheck" "strace strace" "systemctl systemd"
+    "unshare util-linux"
 )
 
 say() { printf 'test.sh: %s\n' "$*" >&2; }
