@@ -1,6 +1,6 @@
 //! Records, exit codes and usage.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use testkit::{in_namespace, needs, process};
 
