@@ -1,7 +1,5 @@
 //! Makes the static release build small: waithealth is copied into images that hold nothing else.
 
-use std::process::Command;
-
 fn main() {
     println!("cargo::rerun-if-changed=no-unwind.ld");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
@@ -19,17 +17,4 @@ fn main() {
     link(&format!("--no-eh-frame-hdr,-T,{folder}/no-unwind.ld"));
     // Cargo forgets the profile's `strip` for a package with an `opt-level` of its own.
     link("--strip-all");
-    if libc_unpacks_relocations() {
-        link("-z,pack-relative-relocs");
-    }
-}
-
-/// A static program relocates itself, in a packed form since glibc 2.36.
-fn libc_unpacks_relocations() -> bool {
-    let answer = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
-    let text = answer.map(|answer| answer.stdout).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let version = text.trim().strip_prefix("glibc ").unwrap_or_default();
-    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0_u32));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (2, 36)
 }
