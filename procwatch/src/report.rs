@@ -269,6 +269,15 @@ impl Report {
         self.event("leftovers", &[("count", Field::number(count))]);
     }
 
+    /// The system did not let us look for what is left, or kill it.
+    pub(crate) fn not_killed(&mut self, error: &io::Error) {
+        self.words.say(format_args!(
+            "what {} started cannot be ended: {}",
+            self.name,
+            exec::os_words(error)
+        ));
+    }
+
     /// So many processes outlived the grace and were killed; so many are still there.
     pub(crate) fn killed(&mut self, killed: usize, alive: usize) {
         if alive > 0 {

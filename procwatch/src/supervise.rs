@@ -133,7 +133,8 @@ impl Supervisor {
                 Ran::Never(code) => return Exit::As(Ending::Code(code)),
                 Ran::Not => return self.stopped(),
             };
-            if self.stop.told > 0 {
+            // Nothing is started beside what an earlier run has left.
+            if self.stop.told > 0 || self.is_unclean {
                 return self.stopped();
             }
             match self.count.after(attempt, chance()) {

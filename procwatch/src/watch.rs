@@ -154,15 +154,20 @@ impl Supervisor {
 
     fn kill(&mut self) {
         self.stop.has_killed = true;
-        let (mut killed, mut alive) = (0, 0);
-        for outcome in self.leftovers.kill().unwrap_or_default() {
-            match outcome.ending {
-                terminate::Ending::Alive(_) | terminate::Ending::Denied => alive += 1,
-                _ => killed += 1,
+        let is_futile = match self.leftovers.kill() {
+            Ok(outcomes) => {
+                use terminate::Ending::{Alive, Denied};
+                let is_alive = |ending| matches!(ending, Alive(_) | Denied);
+                let alive = outcomes.iter().filter(|o| is_alive(o.ending)).count();
+                self.report.killed(outcomes.len() - alive, alive);
+                alive > 0
             }
-        }
-        self.report.killed(killed, alive);
-        self.stop.futile += u32::from(alive > 0);
+            Err(error) => {
+                self.report.not_killed(&error);
+                true
+            }
+        };
+        self.stop.futile += u32::from(is_futile);
         self.stop.kill_at = Some(Deadline::after(AGAIN));
         self.waiter.reap();
     }

@@ -140,3 +140,21 @@ fn quiet_says_nothing() {
     assert_eq!(server.wait(), 0);
     assert!(server.output().contains("runs as PID "));
 }
+
+#[test]
+fn an_after_that_fails_is_said_and_changes_no_status() {
+    let tool = procwatch([
+        "-r", "never", "--after", "exit 4", "--", "sh", "-c", "exit 3",
+    ]);
+    tool.run()
+        .expect_code(3)
+        .expect_words("--after: ended with 4");
+}
+
+#[test]
+fn events_that_cannot_be_written_are_said_once_and_change_no_status() {
+    let events = ["-m", "1", "-b", "0", "--events", "/dev/full"];
+    let ran = procwatch(events).args(["--", "false"]).run().expect_code(1);
+    let said = "the events: cannot write: No space left on device";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran:?}");
+}

@@ -2,9 +2,14 @@
 
 mod common;
 
-use common::{file, living, run, says, start};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use common::{around, file, living, run, says, start};
 use nix::sys::signal::Signal;
-use testkit::{Running, Tool, in_namespace, process, scratch, wait_until};
+use testkit::{
+    Running, Tool, faults, in_namespace, needs, needs_root, process, scratch, wait_until,
+};
 
 /// How many `sleep 1234` live, then more of them in every way that leaves a parent behind.
 const MESSY: &str = "
@@ -114,4 +119,59 @@ fn what_hooks_leave_behind_is_ended() {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(), 128 + 15);
     wait_until("nothing is left", || process::others().is_empty());
+}
+
+#[test]
+fn what_belongs_to_another_user_is_tried_three_times_said_and_makes_it_1() {
+    in_namespace!();
+    needs_root!();
+    needs!("setpriv");
+    let folder = scratch();
+    let mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let copy = |program: &Path, name: &str| {
+        let copy = folder.path().join(name);
+        std::fs::copy(program, &copy).unwrap();
+        copy
+    };
+    let ours = copy(Path::new(common::PROCWATCH), "procwatch");
+    let setpriv = copy(&testkit::needs::on_path("setpriv").unwrap(), "setpriv");
+    mode(folder.path(), 0o755);
+    mode(&ours, 0o755);
+    // Who starts this may become root.
+    mode(&setpriv, 0o4755);
+    let script = format!(
+        "'{}' --reuid 0 sleep 1234 & sleep 0.2; exit 5",
+        setpriv.display()
+    );
+    let as_nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let tool = Tool::named("setpriv").args(as_nobody).arg(&ours);
+    let tool = tool.args(["-m", "3", "-b", "0", "-g", "0.1", "--", "sh", "-c", &script]);
+    let ran = tool.run().expect_code(1);
+    let said = "1 of what sh started cannot be ended";
+    assert_eq!(ran.stderr.matches(said).count(), 3, "{ran:?}");
+    assert_eq!(
+        living("sleep 1234").len(),
+        1,
+        "and COMMAND is not started again"
+    );
+}
+
+#[test]
+fn where_nothing_can_be_looked_for_it_is_said_and_the_end_comes_all_the_same() {
+    in_namespace!();
+    needs!("strace");
+    for nth in 1..4 {
+        // strace waits for what is left.
+        let script = "setsid sleep 6 & sleep 0.1; exit 5";
+        let tool = around("-m 1 -b 0 -g 0.1", script);
+        let faulty = faults::run(tool, "getdents64", "ENOMEM", nth);
+        if faulty.ran.code() == Some(1) {
+            let said = "what bash started cannot be ended: Out of memory";
+            faulty.ran.expect_words(said);
+            return;
+        }
+    }
+    panic!("no look for what is left has failed");
 }

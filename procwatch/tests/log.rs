@@ -193,3 +193,30 @@ fn a_log_that_cannot_be_opened_starts_nothing() {
     }
     assert!(!file(&folder, "witness").exists());
 }
+
+#[test]
+fn a_log_that_cannot_be_rotated_or_opened_anew_is_said_and_costs_no_line() {
+    let folder = scratch();
+    let log = folder.path().join("sub").join("log");
+    // A folder that is not empty stands where the old file would go.
+    std::fs::create_dir_all(folder.path().join("sub/log.1/x")).unwrap();
+    let options = "-r never --log-size 100 --log-keep 1";
+    let script = "seq 1 100; echo all >&2; while :; do echo more; sleep 0.01; done";
+    let mut server = Running::start(logged(&log, options, script));
+    says(&server, "the log: cannot be rotated: ");
+    let numbers: String = (1..=100).map(|number| format!("{number}\n")).collect();
+    wait_until("all lines are there", || read(&log).contains("more"));
+    assert!(
+        read(&log).starts_with(&(numbers + "all\n")),
+        "{}",
+        read(&log)
+    );
+    std::fs::remove_dir_all(folder.path().join("sub")).unwrap();
+    says(
+        &server,
+        "the log: cannot be opened anew: No such file or directory",
+    );
+    assert!(server.ended().is_none());
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(server.wait(), 128 + 15);
+}
