@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use treekill::duration::Deadline;
-use treekill::exec::os_words;
 use treekill::identity::Identity;
 use treekill::table::Proc;
 use treekill::terminate::{Ending, terminate};
@@ -17,6 +16,7 @@ use crate::holders::{self, Found};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::restart::Restarters;
+use crate::run::failure;
 use crate::select::{meant, select};
 use crate::sockets::{Socket, Sockets, Wanted};
 
@@ -46,7 +46,7 @@ pub(crate) fn free(plan: &Plan, sockets: &mut Sockets, report: &mut Report) -> i
     match job.run(held) {
         // Processes were signalled: that is no failure after which nothing was done.
         Err(error) if job.has_signalled => {
-            job.report.words.say(os_words(&error));
+            job.report.words.say(failure(&error));
             Ok(Exit::DoesNotHold)
         }
         result => result,
@@ -108,14 +108,16 @@ impl Job<'_> {
             if !self.plan.established {
                 self.sockets.remember_connections(&self.plan.targets)?;
             }
-            let report = &mut *self.report;
-            self.has_signalled = true;
+            let (report, has_signalled) = (&mut *self.report, &mut self.has_signalled);
             let outcomes = terminate(
                 proc,
                 &mut selection.tree,
                 found,
                 self.plan.policy,
-                &mut |step| report.step(step),
+                &mut |step| {
+                    *has_signalled = true;
+                    report.step(step);
+                },
             )?;
             self.report.words.settle();
             for outcome in &outcomes {

@@ -35,10 +35,19 @@ pub(crate) fn run() -> u8 {
     };
     let mut report = Report::new(out, words);
     let exit = carry_out(&plan, &mut report).unwrap_or_else(|error| {
-        report.words.fail(os_words(&error));
+        report.words.fail(failure(&error));
         Exit::Failed
     });
     report.exit_code(exit, plan.mode != Mode::Free)
+}
+
+/// What failed and why. What is not said by the error itself is any of many system calls.
+#[must_use]
+pub(crate) fn failure(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => format!("cannot go on: {}", os_words(error)),
+        None => error.to_string(),
+    }
 }
 
 fn carry_out(plan: &Plan, report: &mut Report) -> io::Result<Exit> {
