@@ -34,7 +34,8 @@ pub(crate) fn hand_over(
             // A keeper that ends without a word was killed.
             let news = start::hear(reader)
                 .unwrap_or_else(|| Err(io::Error::other("the keeper was killed").into()));
-            lock::unset(locked.keeper.file(), KEEPER_BYTE)?;
+            // Where this fails, our end will do it, a moment later.
+            let _ = lock::unset(locked.keeper.file(), KEEPER_BYTE);
             news
         }
         Ok(Side::Keeper(writer)) => stay(run, locked, signals, background, words, writer),

@@ -20,18 +20,18 @@ impl Faulty {
 }
 
 /// Runs a tool whose `call` fails with `error` at the `nth` time and from then on; it and what it
-/// starts are counted apart. The calls `also` are traced besides.
+/// starts are counted apart. The signals that they send are traced besides.
 ///
 /// # Panics
 /// When strace tells nothing.
 #[must_use]
-pub fn run(tool: Tool, call: &str, error: &str, nth: usize, also: &str) -> Faulty {
+pub fn run(tool: Tool, call: &str, error: &str, nth: usize) -> Faulty {
     let folder = scratch();
     let log = folder.path().join("calls");
     let strace = Tool::named("strace")
         .args(["-f", "-qq", "-o"])
         .arg(&log)
-        .args(["-e", &format!("trace={call},{also}")])
+        .args(["-e", &format!("trace={call},kill,pidfd_send_signal")])
         .args(["-e", &format!("inject={call}:error={error}:when={nth}+")]);
     let ran = tool.run_by(strace).run();
     let calls = std::fs::read(&log).expect("what strace has told");

@@ -6,7 +6,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use common::{bystander, expect_alone, outcome, pid, run, shell, treekill, wait_for};
+use common::{bystander, count, expect_alone, outcome, pid, run, shell, treekill, wait_for};
 use testkit::{Running, Tool, in_namespace, needs, needs_root, process, scratch};
 use treekill::guard::Guard;
 use treekill::identity::Pinned;
@@ -62,6 +62,22 @@ fn a_shell_whose_own_command_line_matches() {
     let ran = ran.expect_code(0).expect_stderr("");
     assert!(ran.stdout.ends_with("code 0\n"), "{ran:?}");
     assert!(process::gone(victim.pid()));
+}
+
+#[test]
+fn itself_and_what_started_it_are_named_and_left_alone() {
+    in_namespace!();
+    let of_shell = |script: &str| {
+        let tool = Tool::named("sh").args(["-c", script, env!("CARGO_BIN_EXE_treekill")]);
+        tool.run()
+    };
+    of_shell(r#"exec "$0" $$"#)
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_words("left alone: it is this very process");
+    let ran = of_shell(r#"sleep 1001 & "$0" -v --children $$"#).expect_code(0);
+    assert_eq!(count(&ran, "term"), 1, "{ran:?}");
+    ran.expect_words("left alone: it is this very process");
 }
 
 #[test]

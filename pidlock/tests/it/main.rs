@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod detach;
+mod faults;
 mod files;
 mod guarantees;
 mod jobs;

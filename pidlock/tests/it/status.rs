@@ -221,3 +221,14 @@ fn asked_from_outside_a_pid_namespace_the_holder_has_our_number() {
     wait_until("FILE is removed", || !world.file().exists());
     drop(inside);
 }
+
+#[test]
+fn a_holder_that_cannot_be_printed_is_125() {
+    let world = World::new();
+    let _holder = world.hold([]);
+    let pidlock = env!("CARGO_BIN_EXE_pidlock");
+    let script = format!("'{pidlock}' --holder run.pid >/dev/full");
+    let tool = Tool::named("sh").args(["-c", &script]);
+    let ran = tool.current_dir(world.path("")).run().expect_code(125);
+    ran.expect_stderr("pidlock: standard output: No space left on device\n");
+}
