@@ -46,3 +46,21 @@ fn the_kernel_says_who_is_meant_whatever_the_file_says() {
     keeper.wait();
     assert!(!process::gone(bystander.pid()));
 }
+
+#[test]
+fn a_file_held_outside_this_pid_namespace_is_said_and_nobody_is_signalled() {
+    in_namespace!();
+    let folder = scratch();
+    let file = folder.path().join("run.pid");
+    let mut keeper = locked(&file, "echo up; exec sleep 1001");
+    let below = || Tool::named("unshare").args(["--pid", "--fork", "--mount-proc"]);
+    let stop = Tool::named("treekill").arg("-p").arg(&file);
+    stop.run_by(below())
+        .run()
+        .expect_code(1)
+        .expect_words("held by a process outside this PID namespace");
+    // Nor is it gone for who watches it from there.
+    let wait = Tool::named("waithealth").args(["-t", "0.3", "file:///no", "-p"]);
+    wait.arg(&file).run_by(below()).run().expect_code(124);
+    assert!(keeper.ended().is_none());
+}

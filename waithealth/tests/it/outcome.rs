@@ -99,6 +99,7 @@ fn wrong_usage_is_125_at_once_in_one_line() {
     let folder = scratch();
     let trace = folder.path().join("run");
     let probe = format!("exec:touch '{}'", trace.display());
+    let long_socket = format!("unix:///{}", "x".repeat(108));
     for arguments in [
         vec![],
         vec!["--"],
@@ -115,6 +116,10 @@ fn wrong_usage_is_125_at_once_in_one_line() {
         vec!["localhost:99999"],
         vec!["http://local host/"],
         vec!["--body", "(", "http://localhost/"],
+        vec!["-X", "CONNECT", "http://localhost/"],
+        vec!["--down", "--body", "x", "http://localhost/"],
+        vec!["-t"],
+        vec![&long_socket],
         vec!["--code", "2x", "http://localhost/"],
         vec!["--field", "", "http://localhost/"],
         vec!["--body", "x", ":80"],
@@ -139,6 +144,10 @@ fn wrong_usage_is_125_at_once_in_one_line() {
         assert_eq!(ran.stdout, "");
         assert!(ran.elapsed < Duration::from_secs(10));
     }
+    // With --once it is 1: Docker reserves the others.
+    let ran = waithealth(["--once", "--successes", "2", &probe]).run();
+    ran.expect_code(1)
+        .expect_words("--successes cannot be reached");
     assert!(!trace.exists(), "something was probed");
 }
 
@@ -300,4 +309,13 @@ fn a_closed_standard_output_changes_no_verdict() {
     let line = format!("{{ '{binary}' '{good}'; echo \"code $?\" >&2; }} | true");
     let ran = testkit::Tool::named("sh").args(["-c", &line]).run();
     assert_eq!(ran.stderr, "code 0\n");
+}
+
+#[test]
+fn records_that_cannot_be_written_are_125() {
+    let waithealth = env!("CARGO_BIN_EXE_waithealth");
+    let script = format!("'{waithealth}' file:/// >/dev/full");
+    let ran = testkit::Tool::named("sh").args(["-c", &script]).run();
+    let said = "waithealth: standard output: No space left on device\n";
+    ran.expect_code(125).expect_stderr(said);
 }

@@ -18,6 +18,11 @@ fn openssl(folder: &Path, line: &str) {
 
 /// An HTTPS server with `cert.pem` and `key.pem` of this folder.
 fn serve(folder: &Path) -> (Running, String) {
+    serve_with(folder, &[])
+}
+
+/// The same with more options.
+fn serve_with(folder: &Path, more: &[&str]) -> (Running, String) {
     let port = free_port();
     let options = [
         "s_server", "-quiet", "-www", "-cert", "cert.pem", "-key", "key.pem", "-accept",
@@ -25,6 +30,7 @@ fn serve(folder: &Path) -> (Running, String) {
     let server = Tool::named("openssl")
         .args(options)
         .arg(port.to_string())
+        .args(more)
         .current_dir(folder);
     let running = Running::start(server);
     wait_until("s_server listens", || testkit::process::accepts(port));
@@ -133,4 +139,17 @@ fn tls_and_plain_http_are_told_apart() {
         detail(["--once", "-k", &format!("https://127.0.0.1:{port}/")]),
         "no TLS"
     );
+}
+
+#[test]
+fn a_server_that_knows_tls_1_2_alone_is_judged_alike() {
+    needs!("openssl");
+    let (folder, other) = (scratch(), scratch());
+    openssl(folder.path(), &format!("{SELF_SIGNED} -days 2"));
+    openssl(other.path(), &format!("{SELF_SIGNED} -days 2"));
+    let (_server, url) = serve_with(folder.path(), &["-tls1_2"]);
+    with_cacert(folder.path(), "cert.pem", &url).expect_code(0);
+    waithealth(["--once", "-k", &url]).run().expect_code(0);
+    with_cacert(other.path(), "cert.pem", &url).expect_code(1);
+    assert_eq!(detail(["--once", &url]), "certificate: self-signed");
 }
