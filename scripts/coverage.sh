@@ -67,9 +67,10 @@ type -P cargo-llvm-cov >/dev/null ||
 export CARGO_TARGET_DIR=$PWD/target/coverage
 # The tests must find the instrumented tools, which stand beside their own binaries.
 unset TOOLS_DIR
-rm -rf "$CARGO_TARGET_DIR"/*.profraw "$CARGO_TARGET_DIR/html"
 instrumented=$(cargo llvm-cov show-env --sh 2>/dev/null)
 eval "$instrumented"
+# The report looks into every binary that is there: none of an older state may be.
+cargo llvm-cov clean --workspace
 # Counters that live in the file itself (%c) outlast SIGKILL, _exit and exec; one file for each
 # binary (%m), whatever PID its processes have in their namespaces.
 export LLVM_PROFILE_FILE=$CARGO_TARGET_DIR/${PWD##*/}-%m%c.profraw
