@@ -161,3 +161,14 @@ fn a_kill_by_somebody_else_is_looked_into() {
     assert!(!ran.stderr.contains("probably out of memory"), "{ran:?}");
     assert!(ran.elapsed < Duration::from_secs(20));
 }
+
+#[test]
+fn a_check_that_is_under_way_when_command_ends_ends_with_it() {
+    in_namespace!();
+    let check = ["--health-interval", "10ms", "--health-timeout", "100"];
+    let tool = procwatch(["-r", "never", "-g", "100", "--health-cmd", "sleep 1234"]);
+    let script = "until ps -eo args= | grep -q '^sleep 123[4]'; do sleep 0.01; done; exit 3";
+    let ran = tool.args(check).args(["--", "sh", "-c", script]).run();
+    let _ = ran.expect_code(3);
+    assert_eq!(process::others(), []);
+}

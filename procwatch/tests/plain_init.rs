@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{as_init, catchable, listener, living, says, send, start};
+use common::{PROCWATCH, as_init, catchable, listener, living, says, send, start};
 use nix::sys::signal::Signal;
 use testkit::{Running, Tool, in_namespace, process, wait_until};
 
@@ -164,4 +164,23 @@ fn as_pid_1_a_stop_is_in_order() {
     send(init_of(&server), libc::SIGTERM);
     assert_eq!(server.wait(), 7);
     assert_eq!(server.output(), "ready\nbye\n");
+}
+
+#[test]
+fn a_job_is_suspended_as_a_whole_where_a_second_process_does_the_work() {
+    in_namespace!();
+    // With a child from before its exec, procwatch stands in front of another one of its own.
+    let script = format!("sleep 1000 & exec '{PROCWATCH}' -r never -- sleep 1001");
+    let tool = Tool::named("sh").args(["-c", &script]).process_group(0);
+    let mut job = Running::start(tool);
+    wait_until("COMMAND runs", || living("sleep 1001").len() == 1);
+    let is_stopped = |pid: i32| process::look(pid).is_some_and(|seen| seen.state == 'T');
+    let command = living("sleep 1001")[0].pid;
+    let both = [i32::try_from(job.pid()).unwrap(), command];
+    job.signal(Signal::SIGTSTP);
+    wait_until("both are stopped", || both.into_iter().all(is_stopped));
+    job.signal(Signal::SIGCONT);
+    wait_until("both go on", || !both.into_iter().any(is_stopped));
+    job.signal(Signal::SIGTERM);
+    assert_eq!(job.wait(), 128 + 15);
 }

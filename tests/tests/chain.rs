@@ -122,3 +122,23 @@ fn waithealth_does_not_take_another_ones_answer_for_the_watched_process() {
         let _ = ran.expect_code(125);
     }
 }
+
+#[test]
+fn waithealth_watches_what_holds_a_file_through_flock_too() {
+    in_namespace!();
+    let scratch = scratch();
+    let file = scratch.path().join("lock").to_string_lossy().into_owned();
+    let script = Running::start(Tool::named("flock").args(["-o", &file[..], "sleep", "1000"]));
+    wait_until("the lock is held", || {
+        let status = Tool::named("pidlock").args(["--status", &file]).run();
+        status.code() == Some(4)
+    });
+    let never = || Tool::named("waithealth").args(["file:///no", "-p", &file]);
+    let _ = never().args(["-t", "0.3"]).run().expect_code(124);
+    let mut waiting = Running::start(never());
+    wait_until("it waits", || {
+        process::look(waiting.pid()).is_some_and(|seen| seen.state == 'S')
+    });
+    script.signal(Signal::SIGTERM);
+    assert_eq!(waiting.wait(), 1, "{}", waiting.output());
+}

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use testkit::{Running, Tool, process, wait_until};
+use testkit::{Running, Terminal, Tool, process, wait_until};
 
 use crate::world::World;
 
@@ -265,4 +265,15 @@ fn the_keeper_sleeps_in_little_memory() {
     wait_until("it has less than 1 MB to itself", || {
         (1..1024).contains(&private())
     });
+}
+
+#[test]
+fn a_wait_for_ever_gets_the_lock_after_longer_than_a_moment() {
+    let world = World::new();
+    let holder = world.hold([]);
+    // Only what has waited for a second says so on a terminal.
+    let mut waiting = Terminal::start(world.pidlock(["-w", "inf", "run.pid", "true"]));
+    waiting.wait_for("waiting for the lock: held by process");
+    holder.pidlock.signal(Signal::SIGTERM);
+    assert!(waiting.wait().success());
 }

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
-use testkit::{Ran, Running, in_namespace, needs, needs_root, process, scratch};
+use testkit::{Ran, Running, in_namespace, needs, needs_root, process, scratch, wait_until};
 
-use crate::server::{await_ready, can_start, portfree, script, serve};
+use crate::server::{await_ready, can_start, pid, portfree, script, serve};
 
 /// A copy of the binary that every user can run; where cargo builds may be closed to them.
 fn for_everybody() -> (TempDir, String) {
@@ -245,4 +245,36 @@ fn a_holder_that_the_kernel_does_not_show_is_never_free() {
     }
     without_netlink(&["--check", "8000"]).expect_code(1);
     assert!(!process::gone(server.pid()));
+}
+
+#[test]
+fn a_descendant_that_is_not_ours_to_signal_is_denied_and_the_port_is_free_all_the_same() {
+    needs!("python3", "setpriv");
+    needs_root!();
+    in_namespace!();
+    let folder = scratch();
+    let setpriv = folder.path().join("setpriv");
+    std::fs::copy(testkit::needs::on_path("setpriv").unwrap(), &setpriv).unwrap();
+    for (path, mode) in [(folder.path(), 0o755), (&setpriv, 0o4755)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mine = serve_as_nobody(&format!(
+        "s = listener(8000)\nsubprocess.Popen([{setpriv:?}, '--reuid', '0', 'sleep', '1234'])"
+    ));
+    let theirs = || {
+        process::others()
+            .into_iter()
+            .find(|seen| seen.cmdline == "sleep 1234")
+    };
+    wait_until("the descendant is root's", || theirs().is_some());
+    let ran = as_nobody(&["8000"]).expect_code(0);
+    let theirs = theirs().expect("it lives").pid.to_string();
+    let outcome = |pid: &str| {
+        let records = ran.records();
+        let record = records.into_iter().find(|record| record[0] == pid);
+        record.map(|record| record[1].to_owned())
+    };
+    assert_eq!(outcome(&theirs).as_deref(), Some("denied"), "{ran:?}");
+    assert_eq!(outcome(&pid(&mine)).as_deref(), Some("term"), "{ran:?}");
+    let _ = ran.expect_words("not ours to signal: root is needed");
 }

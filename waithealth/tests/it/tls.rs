@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use testkit::{Running, Tool, free_port, needs, scratch, wait_until};
+use testkit::{Running, Tool, free_port, in_namespace, needs, scratch, wait_until};
 
 use crate::kit::{detail, waithealth};
 
@@ -18,12 +18,11 @@ fn openssl(folder: &Path, line: &str) {
 
 /// An HTTPS server with `cert.pem` and `key.pem` of this folder.
 fn serve(folder: &Path) -> (Running, String) {
-    serve_with(folder, &[])
+    serve_on(folder, free_port(), &[])
 }
 
-/// The same with more options.
-fn serve_with(folder: &Path, more: &[&str]) -> (Running, String) {
-    let port = free_port();
+/// The same on this port and with more options.
+fn serve_on(folder: &Path, port: u16, more: &[&str]) -> (Running, String) {
     let options = [
         "s_server", "-quiet", "-www", "-cert", "cert.pem", "-key", "key.pem", "-accept",
     ];
@@ -147,9 +146,19 @@ fn a_server_that_knows_tls_1_2_alone_is_judged_alike() {
     let (folder, other) = (scratch(), scratch());
     openssl(folder.path(), &format!("{SELF_SIGNED} -days 2"));
     openssl(other.path(), &format!("{SELF_SIGNED} -days 2"));
-    let (_server, url) = serve_with(folder.path(), &["-tls1_2"]);
+    let (_server, url) = serve_on(folder.path(), free_port(), &["-tls1_2"]);
     with_cacert(folder.path(), "cert.pem", &url).expect_code(0);
     waithealth(["--once", "-k", &url]).run().expect_code(0);
     with_cacert(other.path(), "cert.pem", &url).expect_code(1);
     assert_eq!(detail(["--once", &url]), "certificate: self-signed");
+}
+
+#[test]
+fn where_no_port_is_said_it_is_443() {
+    needs!("openssl");
+    in_namespace!();
+    let folder = scratch();
+    openssl(folder.path(), &format!("{SELF_SIGNED} -days 2"));
+    let _server = serve_on(folder.path(), 443, &[]);
+    with_cacert(folder.path(), "cert.pem", "https://localhost/").expect_code(0);
 }
