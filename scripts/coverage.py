@@ -50,7 +50,7 @@ def row(name, group):
     for kind in ("lines", "functions", "regions"):
         counts = [count for file in group for count in file.counts[kind].values()]
         executed = sum(count > 0 for count in counts)
-        shares.append(100 * executed / max(len(counts), 1))
+        shares.append(100 * executed / len(counts) if counts else 100)
         cells.append(f"{executed:,} of {len(counts):,} ({shares[-1]:.1f} %)")
     return shares[0], f"| {name} | {' | '.join(cells)} |"
 

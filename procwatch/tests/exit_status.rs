@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{as_init, catchable, procwatch, run};
-use testkit::{in_namespace, scratch};
+use common::{PROCWATCH, as_init, catchable, file, procwatch, run};
+use testkit::{Tool, faults, in_namespace, needs, scratch};
 
 /// Signals whose default action does not end a process (signal(7)).
 const HARMLESS: [i32; 6] = [
@@ -133,4 +133,31 @@ fn wrong_usage_starts_nothing() {
         procwatch(nothing).run().expect_code(125);
     }
     assert!(!common::file(&folder, "started").exists());
+}
+
+#[test]
+fn where_it_cannot_begin_it_is_125_and_nothing_is_started() {
+    in_namespace!();
+    needs!("strace");
+    let folder = scratch();
+    // The shell's own fork is the first, that of a front the second.
+    let front = format!("sleep 0.1 & exec '{PROCWATCH}' touch started");
+    for (call, error, nth, script) in [
+        (
+            "signalfd4",
+            "EMFILE",
+            1,
+            &format!("exec '{PROCWATCH}' touch started"),
+        ),
+        ("clone", "EAGAIN", 2, &front),
+    ] {
+        let tool = Tool::named("sh")
+            .args(["-c", script])
+            .current_dir(folder.path());
+        let faulty = faults::run(tool, call, error, nth);
+        assert!(faulty.is_struck(), "{faulty:?}");
+        let ran = faulty.ran.expect_code(125);
+        assert!(ran.stderr.starts_with("procwatch: "), "{ran:?}");
+        assert!(!file(&folder, "started").exists(), "{ran:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{PROCWATCH, as_init, catchable, listener, living, says, send, start};
+use common::{PROCWATCH, as_init, catchable, listener, living, procwatch, says, send, start};
 use nix::sys::signal::Signal;
 use testkit::{Running, Tool, in_namespace, process, wait_until};
 
@@ -183,4 +183,29 @@ fn a_job_is_suspended_as_a_whole_where_a_second_process_does_the_work() {
     wait_until("both go on", || !both.into_iter().any(is_stopped));
     job.signal(Signal::SIGTERM);
     assert_eq!(job.wait(), 128 + 15);
+}
+
+#[test]
+fn what_ends_a_program_ends_it_while_before_runs() {
+    in_namespace!();
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+    ] {
+        let hook = [
+            "-r",
+            "never",
+            "--before",
+            "echo up; sleep 1234",
+            "--",
+            "true",
+        ];
+        let mut server = Running::start(procwatch(hook));
+        says(&server, "up");
+        server.signal(signal);
+        assert_eq!(server.wait(), 128 + signal as i32);
+        assert_eq!(process::others(), []);
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use testkit::{Running, Tool, in_namespace, process, scratch, wait_until};
 
 /// COMMAND under pidlock, once it stands.
@@ -63,4 +64,16 @@ fn a_file_held_outside_this_pid_namespace_is_said_and_nobody_is_signalled() {
     let wait = Tool::named("waithealth").args(["-t", "0.3", "file:///no", "-p"]);
     wait.arg(&file).run_by(below()).run().expect_code(124);
     assert!(keeper.ended().is_none());
+}
+
+#[test]
+fn a_file_that_stays_locked_when_command_is_dead_is_said_and_makes_it_1() {
+    in_namespace!();
+    let folder = scratch();
+    let file = folder.path().join("run.pid");
+    let keeper = locked(&file, "echo up; exec sleep 1001");
+    keeper.signal(Signal::SIGSTOP);
+    let stop = Tool::named("treekill").arg("-p").arg(&file);
+    let ran = stop.run().expect_code(1).expect_words("is still locked");
+    assert_eq!(ran.records()[0][1], "term", "{ran:?}");
 }

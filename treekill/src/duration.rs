@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fundu::{DurationParser, ParseError, TimeUnit};
+use fundu::{DurationParser, TimeUnit};
 
 /// Longer than anything lives: what `inf` means.
 pub const FOREVER: Duration = Duration::MAX;
@@ -38,22 +38,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .disable_exponent()
         .build()
         .parse(text)
-        .map_err(reason)?;
+        .map_err(|_| {
+            "a number with ms, s, m, h or d is wanted, as in 500ms, 5, 1h30m, or inf".to_owned()
+        })?;
     let length = Duration::try_from(parsed).map_err(|_| "it is out of range".to_owned())?;
     if length == FOREVER && !is_infinite {
         return Err("it is too long to be counted".into());
     }
     Ok(length)
-}
-
-fn reason(error: ParseError) -> String {
-    match error {
-        ParseError::Empty => "it is empty".into(),
-        ParseError::Overflow | ParseError::PositiveExponentOverflow => {
-            "it is too long to be counted".into()
-        }
-        _ => "a number with ms, s, m, h or d is wanted, as in 500ms, 5, 1h30m, or inf".into(),
-    }
 }
 
 /// A length of time in whole milliseconds, as records carry it.

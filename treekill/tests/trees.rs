@@ -438,3 +438,20 @@ fn what_becomes_of_the_records_changes_no_verdict() {
     let _ = ran.expect_stdout("125\n").expect_words("No space left");
     expect_alone(&[&other]);
 }
+
+#[test]
+fn what_is_left_alive_is_said_with_its_state() {
+    in_namespace!();
+    for (does, state) in [
+        (":", "running"),
+        ("kill -STOP $$", "stopped"),
+        ("sleep 1001", "sleeping"),
+    ] {
+        let root = shell(&format!(
+            "trap '' TERM CONT; echo up; while :; do {does}; done"
+        ));
+        let ran = run(&["--no-kill", "-g", "0.2", &pid(&root)]).expect_code(1);
+        assert_eq!(outcome(&ran, &pid(&root)), "alive");
+        let _ = ran.expect_words(&format!("(sh): still there after TERM: {state}"));
+    }
+}

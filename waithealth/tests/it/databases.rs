@@ -1,13 +1,14 @@
 //! The real servers, as Debian packages them, in every state that a client meets.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use testkit::{Namespace, Running, Tool, in_namespace, needs, needs_root, scratch, wait_until};
 
-use crate::kit::{detail, waithealth};
+use crate::kit::{detail, server, waithealth};
 
 /// A world of its own, with time for a database to be made.
 fn roomy() -> Namespace {
@@ -373,5 +374,47 @@ fn mongodb_by_its_specification() {
         let target = format!("mongodb://127.0.0.1:{port}");
         let ran = waithealth(["--once", &target]).run().expect_code(health);
         assert_eq!(ran.records()[0][4], said);
+    }
+}
+
+/// A packet of MySQL's protocol.
+fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[length, 0, 0, sequence], payload].concat()
+}
+
+#[test]
+fn a_mysql_that_lets_anybody_in_is_ready_and_what_says_anything_else_is_none() {
+    let salt = [7; 8];
+    let greeting = [
+        &b"\x0a8.0.0\0\x01\0\0\0"[..],
+        &salt,
+        &[
+            0, 0xff, 0xff, 33, 2, 0, 0xff, 0xdf, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ],
+        b"0123456789ab\0caching_sha2_password\0",
+    ]
+    .concat();
+    let other_plugin = [&[0xfe][..], b"mysql_native_password\0", &salt].concat();
+    let ok: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+    for (answers, expected) in [
+        (vec![ok], "ready"),
+        (vec![&other_plugin, ok], "ready"),
+        (vec![&[0x42, 0x42]], "no MySQL"),
+        (vec![], "closed without an answer"),
+    ] {
+        let (greeting, answers) = (greeting.clone(), answers.iter().map(|a| a.to_vec()));
+        let answers: Vec<Vec<u8>> = answers.collect();
+        let port = server(move |mut stream| {
+            let mut sequence = 0;
+            let mut buffer = [0; 1024];
+            for payload in std::iter::once(&greeting).chain(&answers) {
+                stream.write_all(&packet(sequence, payload)).unwrap();
+                sequence += 2;
+                let _ = stream.read(&mut buffer);
+            }
+        });
+        let target = format!("mysql://127.0.0.1:{port}");
+        assert_eq!(detail(["--once", &target]), expected);
     }
 }

@@ -319,3 +319,22 @@ fn records_that_cannot_be_written_are_125() {
     let said = "waithealth: standard output: No space left on device\n";
     ran.expect_code(125).expect_stderr(said);
 }
+
+#[test]
+fn what_cannot_be_watched_or_begun_is_125() {
+    let ran = waithealth(["file:///", "-p", "/"]).run().expect_code(125);
+    ran.expect_stderr("waithealth: the process of /: it is a directory, not a regular file\n");
+    for option in ["--body", "--code"] {
+        let line = ["--down", option, "200", "http://localhost/"];
+        waithealth(line)
+            .run()
+            .expect_code(125)
+            .expect_words("nothing is asked of a server that is down");
+    }
+    testkit::needs!("strace");
+    let faulty = testkit::faults::run(waithealth(["file:///"]), "clone3", "EAGAIN", 1);
+    let _ = faulty
+        .ran
+        .expect_code(125)
+        .expect_words("waithealth: cannot start a thread: ");
+}
