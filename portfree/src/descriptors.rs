@@ -193,19 +193,22 @@ impl Worker<'_> {
 }
 
 impl Names {
-    /// Each name but `.` and `..`. What [`sys::read_folder`] read is a row of
-    /// `struct linux_dirent64`: inode and offset of 8 bytes each, its own length of 2, a type of
-    /// 1, and the name with its NUL.
     fn iter(&self) -> impl Iterator<Item = &CStr> {
-        let mut rest = self.listing.as_slice();
-        let entries = std::iter::from_fn(move || {
-            let length = rest.get(16..18)?.try_into().map(u16::from_ne_bytes).ok()?;
-            let name = rest.get(19..usize::from(length))?;
-            rest = rest.get(usize::from(length)..)?;
-            CStr::from_bytes_until_nul(name).ok()
-        });
-        entries.filter(|name| !name.to_bytes().starts_with(b"."))
+        names_in(&self.listing)
     }
+}
+
+/// Each name but `.` and `..`. What [`sys::read_folder`] read is a row of `struct linux_dirent64`:
+/// inode and offset of 8 bytes each, its own length of 2, a type of 1, and the name with its NUL.
+pub(crate) fn names_in(listing: &[u8]) -> impl Iterator<Item = &CStr> {
+    let mut rest = listing;
+    let entries = std::iter::from_fn(move || {
+        let length = rest.get(16..18)?.try_into().map(u16::from_ne_bytes).ok()?;
+        let name = rest.get(19..usize::from(length))?;
+        rest = rest.get(usize::from(length)..)?;
+        CStr::from_bytes_until_nul(name).ok()
+    });
+    entries.filter(|name| !name.to_bytes().starts_with(b"."))
 }
 
 /// The inode of the socket behind a descriptor, if it is one of those that are searched for.
@@ -216,7 +219,7 @@ fn wanted_inode(folder: BorrowedFd<'_>, name: &CStr, inodes: &HashSet<u64>) -> O
 }
 
 /// The inode of `socket:[N]`.
-fn inode_of(link: &[u8]) -> Option<u64> {
+pub(crate) fn inode_of(link: &[u8]) -> Option<u64> {
     let digits = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

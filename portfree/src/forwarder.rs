@@ -100,12 +100,17 @@ fn ask(path: &Path) -> Option<Value> {
         .ok()?;
     let mut answer = Vec::new();
     stream.take(ANSWER).read_to_end(&mut answer).ok()?;
+    containers(&answer)
+}
+
+/// The body of the engine's answer.
+pub(crate) fn containers(answer: &[u8]) -> Option<Value> {
     let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     serde_json::from_slice(answer.get(at + 4..)?).ok()
 }
 
 /// The first name of the container that published the socket's port, or the beginning of its ID.
-fn published(containers: &Value, socket: &Socket) -> Option<String> {
+pub(crate) fn published(containers: &Value, socket: &Socket) -> Option<String> {
     let publishes = |container: &&Value| {
         let ports = container.get("Ports").and_then(Value::as_array);
         ports.into_iter().flatten().any(|port| {

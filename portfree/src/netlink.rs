@@ -97,35 +97,72 @@ impl Netlink {
             let request = request(self.sequence, family, protocol, ports, wanted);
             let kernel = NetlinkAddr::new(0, 0);
             sendto(self.fd.as_raw_fd(), &request, &kernel, MsgFlags::empty())?;
-            sockets.clear();
-            if self.receive(protocol, &mut sockets)? {
+            let dump = self.receive(protocol)?;
+            sockets = dump.sockets;
+            if dump.is_consistent {
                 break;
             }
         }
         Ok(sockets)
     }
 
-    /// Reads one whole dump; whether it is consistent.
-    fn receive(&mut self, protocol: Protocol, sockets: &mut Vec<Socket>) -> io::Result<bool> {
-        let mut consistent = true;
+    /// Reads one whole dump.
+    fn receive(&mut self, protocol: Protocol) -> io::Result<Dump> {
+        let mut dump = Dump::new(self.sequence, protocol);
         loop {
             let length = recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
-            for message in Messages(self.buffer.get(..length).unwrap_or_default()) {
-                if message.sequence != self.sequence {
-                    continue;
-                }
-                consistent &= message.flags & NLM_F_DUMP_INTR == 0;
-                match message.kind {
-                    NLMSG_ERROR | NLMSG_DONE => {
-                        return match i32_at(message.body, 0) {
-                            Some(code @ ..=-1) => Err(io::Error::from_raw_os_error(-code)),
-                            _ => Ok(consistent),
-                        };
-                    }
-                    _ => sockets.extend(parse(message.body, protocol)),
-                }
+            if dump.take(self.buffer.get(..length).unwrap_or_default())? {
+                return Ok(dump);
             }
         }
+    }
+}
+
+/// What the kernel has answered to one request.
+#[derive(Debug)]
+pub(crate) struct Dump {
+    sequence: u32,
+    protocol: Protocol,
+    /// Whether nothing changed in between.
+    pub(crate) is_consistent: bool,
+    /// The sockets so far.
+    pub(crate) sockets: Vec<Socket>,
+}
+
+impl Dump {
+    /// Nothing yet, of the request with this sequence number.
+    pub(crate) fn new(sequence: u32, protocol: Protocol) -> Self {
+        Self {
+            sequence,
+            protocol,
+            is_consistent: true,
+            sockets: Vec::new(),
+        }
+    }
+
+    /// Takes one more answer; whether it is the last.
+    ///
+    /// # Errors
+    /// What the kernel says instead of an answer.
+    pub(crate) fn take(&mut self, answer: &[u8]) -> io::Result<bool> {
+        for message in Messages(answer) {
+            if message.sequence != self.sequence {
+                continue;
+            }
+            self.is_consistent &= message.flags & NLM_F_DUMP_INTR == 0;
+            match message.kind {
+                NLMSG_ERROR | NLMSG_DONE => {
+                    return match i32_at(message.body, 0) {
+                        Some(code @ ..=-1) => {
+                            Err(io::Error::from_raw_os_error(code.saturating_neg()))
+                        }
+                        _ => Ok(true),
+                    };
+                }
+                _ => self.sockets.extend(parse(message.body, self.protocol)),
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -321,12 +358,21 @@ mod tests {
         assert_eq!(dump(Protocol::Udp, port, Wanted::All).len(), 1);
     }
 
+    #[test]
+    fn an_error_may_have_any_number() {
+        for code in [-1, i32::MIN] {
+            let header = [20, NLMSG_ERROR.into(), 1, 0]
+                .map(u32::to_ne_bytes)
+                .concat();
+            let answer = [&header, &code.to_ne_bytes()[..]].concat();
+            assert!(Dump::new(1, Protocol::Tcp).take(&answer).is_err(), "{code}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_the_reader_panic(bytes: Vec<u8>) {
-            for message in Messages(&bytes) {
-                let _ = parse(message.body, Protocol::Tcp);
-            }
+            let _ = Dump::new(1, Protocol::Tcp).take(&bytes);
             let _ = parse(&bytes, Protocol::Tcp);
             let _ = attribute(&bytes, INET_DIAG_SKV6ONLY);
         }

@@ -41,7 +41,7 @@ impl Origin {
     }
 
     /// Reads lines of `hierarchy:controllers:path`; the first that names a thing counts.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut origin = Self::default();
         for line in text.lines() {
             let Some(path) = line.splitn(3, ':').nth(2) else {
@@ -120,6 +120,17 @@ fn container(path: &str) -> Option<Container> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_reader_panic(random: String, near in "0::(/(user@|docker-|libpod-|[0-9a-f]{64}|\\.scope|\\.service|kubepods))*") {
+            for text in [random, near] {
+                let unit = Origin::parse(&text).unit;
+                prop_assert!(unit.is_none_or(|unit| unit.name.ends_with(".service")));
+            }
+        }
+    }
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

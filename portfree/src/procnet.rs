@@ -39,7 +39,7 @@ pub(crate) fn read(
 }
 
 /// Reads one line: `sl local rem st tx:rx tr:when retrnsmt uid timeout inode …`, in hexadecimal.
-fn parse(line: &str, protocol: Protocol) -> Option<Socket> {
+pub(crate) fn parse(line: &str, protocol: Protocol) -> Option<Socket> {
     let mut fields = line.split_ascii_whitespace();
     let (address, port) = fields.nth(1)?.split_once(':')?;
     let state = fields.nth(1)?;
