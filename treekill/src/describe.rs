@@ -59,7 +59,7 @@ fn read_memory_of(proc: &Proc, stat: &Stat, file: &str) -> Vec<u8> {
 }
 
 /// The arguments of `/proc/PID/cmdline`, which end in NUL each, as one line.
-fn joined(raw: &[u8]) -> Vec<u8> {
+pub(crate) fn joined(raw: &[u8]) -> Vec<u8> {
     let end = raw.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1);
     raw.iter()
         .take(end)
@@ -90,8 +90,12 @@ fn whole_name(stat: &Stat, raw: &[u8]) -> Vec<u8> {
 /// The effective user of a process (the second number of `Uid:` in proc_pid_status(5)).
 #[must_use]
 pub fn user_of(proc: &Proc, pid: i32) -> Option<u32> {
-    let line = proc.status_line(pid, "Uid:").ok()??;
-    let effective = std::str::from_utf8(&line).ok()?.split_whitespace().nth(1)?;
+    effective_user(&proc.status_line(pid, "Uid:").ok()??)
+}
+
+/// The second number of `Uid:`.
+pub(crate) fn effective_user(line: &[u8]) -> Option<u32> {
+    let effective = std::str::from_utf8(line).ok()?.split_whitespace().nth(1)?;
     effective.parse().ok()
 }
 
@@ -112,7 +116,7 @@ pub fn local_user_name(uid: u32) -> String {
     passwd_name(&users, uid).map_or_else(|| uid.to_string(), str::to_owned)
 }
 
-fn passwd_name(users: &str, uid: u32) -> Option<&str> {
+pub(crate) fn passwd_name(users: &str, uid: u32) -> Option<&str> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

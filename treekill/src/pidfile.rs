@@ -330,7 +330,7 @@ fn flock_taken_by(file: &File) -> io::Result<Option<i32>> {
 }
 
 /// The process of the first FLOCK line for the file of this name (`MAJOR:MINOR:INODE`).
-fn flock_in(list: &str, name: &str) -> Option<i32> {
+pub(crate) fn flock_in(list: &str, name: &str) -> Option<i32> {
     list.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         // A line of somebody who waits has `->` here.

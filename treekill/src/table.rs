@@ -83,6 +83,12 @@ impl Stat {
     }
 }
 
+/// The rest of the line that begins with `key`.
+pub(crate) fn line_behind<'a>(status: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let mut lines = status.split(|&b| b == b'\n');
+    lines.find_map(|line| line.strip_prefix(key.as_bytes()))
+}
+
 fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
@@ -133,8 +139,7 @@ impl Proc {
     pub fn status_line(&self, pid: i32, key: &str) -> io::Result<Option<Vec<u8>>> {
         let mut status = Vec::new();
         self.read_into(&format!("{pid}/status"), &mut status)?;
-        let mut lines = status.split(|&b| b == b'\n');
-        Ok(lines.find_map(|line| Some(line.strip_prefix(key.as_bytes())?.to_vec())))
+        Ok(line_behind(&status, key).map(<[u8]>::to_vec))
     }
 
     /// Reads a file below `/proc` into `out`, which is emptied first.
