@@ -87,11 +87,11 @@ impl Target {
             return Ok(target(shown.into_owned(), Kind::Exec(command)));
         }
         if let Some(path) = bytes.strip_prefix(b"file://") {
-            let kind = Kind::File(absolute(path, &shown)?);
+            let kind = Kind::File(absolute(path).map_err(|why| format!("{shown}: {why}"))?);
             return Ok(target(shown.into_owned(), kind));
         }
         if let Some(path) = bytes.strip_prefix(b"unix://") {
-            let kind = Kind::Unix(socket_path(path, &shown)?);
+            let kind = Kind::Unix(socket_path(path).map_err(|why| format!("{shown}: {why}"))?);
             return Ok(target(shown.into_owned(), kind));
         }
         let text = text.to_str().ok_or_else(|| format!("{shown}: not UTF-8"))?;
@@ -131,23 +131,20 @@ impl Target {
     }
 }
 
-fn absolute(path: &[u8], shown: &str) -> Result<PathBuf, String> {
+fn absolute(path: &[u8]) -> Result<PathBuf, String> {
     if !path.starts_with(b"/") || path.contains(&0) {
-        return Err(format!(
-            "{shown}: an absolute path is wanted, as in file:///run/ready"
-        ));
+        return Err("an absolute path is wanted, as in file:///run/ready".into());
     }
     Ok(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-fn socket_path(path: &[u8], shown: &str) -> Result<PathBuf, String> {
-    let absolute = absolute(path, shown)?;
+fn socket_path(path: &[u8]) -> Result<PathBuf, String> {
     if path.len() > SOCKET_PATH_MAX {
         return Err(format!(
-            "{shown}: longer than a socket's path can be ({SOCKET_PATH_MAX} bytes)"
+            "longer than a socket's path can be ({SOCKET_PATH_MAX} bytes)"
         ));
     }
-    Ok(absolute)
+    absolute(path)
 }
 
 /// Reads a target that is reached over a network or speaks HTTP.
@@ -201,7 +198,7 @@ fn over_socket(rest: &str) -> Result<HttpTarget, String> {
     };
     Ok(HttpTarget {
         uri: uri("http", "localhost", path)?,
-        route: Route::Socket(socket_path(socket.as_bytes(), rest)?),
+        route: Route::Socket(socket_path(socket.as_bytes())?),
         credentials: None,
     })
 }
@@ -392,6 +389,7 @@ mod tests {
             "http://me:secret@h:x/",
             "htp://me:secret@h",
             "redis://:secret@h:0",
+            "http+unix://me:secret@/run/app.sock",
         ] {
             let why = parse(text).unwrap_err();
             assert!(!why.contains("se") || !why.contains("cret"), "{why}");
