@@ -4,10 +4,9 @@
 //! reference/command/hello. `hello` needs no login, and is answered while a member of a replica
 //! set is still starting up or recovering: then it is neither primary nor secondary.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 
 use crate::answer::Answer;
-use crate::wire::Wire;
 
 /// No reply to `hello` is longer; what is, is no MongoDB.
 const MESSAGE_MAX: usize = 1024 * 1024;
@@ -17,11 +16,11 @@ const OP_MSG: i32 = 2013;
 const COMMAND_NOT_FOUND: f64 = 59.0;
 
 /// Asks the server what it is.
-pub(super) fn speak(mut wire: Wire) -> Answer {
+pub(super) fn speak(mut wire: impl Read + Write) -> Answer {
     talk(&mut wire).unwrap_or_else(|error| Answer::from_io(&error))
 }
 
-fn talk(wire: &mut Wire) -> io::Result<Answer> {
+fn talk(wire: &mut (impl Read + Write)) -> io::Result<Answer> {
     let mut reply = ask(wire, b"hello")?;
     if let Some(Reply {
         code, ok: false, ..
@@ -34,7 +33,7 @@ fn talk(wire: &mut Wire) -> io::Result<Answer> {
     Ok(reply.map_or_else(|| Answer::unhealthy("no MongoDB"), |reply| reply.judge()))
 }
 
-fn ask(wire: &mut Wire, command: &[u8]) -> io::Result<Option<Reply>> {
+fn ask(wire: &mut (impl Read + Write), command: &[u8]) -> io::Result<Option<Reply>> {
     wire.write_all(&message(command))?;
     let mut head = [0; HEADER];
     wire.read_exact(&mut head)?;

@@ -4,10 +4,9 @@
 //! mariadb.com/kb/en/connection. A greeting that is not answered counts as a connection error,
 //! and after `max_connect_errors` of them the server blocks this host; a refused login does not.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 
 use crate::answer::Answer;
-use crate::wire::Wire;
 
 /// No packet of the connection phase is longer; what is, is no MySQL.
 const PACKET_MAX: usize = 64 * 1024;
@@ -23,11 +22,11 @@ const UTF8: u8 = 33;
 const COM_QUIT: u8 = 1;
 
 /// Logs in as a user that hardly exists, without a password.
-pub(super) fn speak(mut wire: Wire) -> Answer {
+pub(super) fn speak(mut wire: impl Read + Write) -> Answer {
     talk(&mut wire).unwrap_or_else(|error| Answer::from_io(&error))
 }
 
-fn talk(wire: &mut Wire) -> io::Result<Answer> {
+fn talk(wire: &mut (impl Read + Write)) -> io::Result<Answer> {
     let no_mysql = || Ok(Answer::unhealthy("no MySQL"));
     let Some((sequence, greeting)) = receive(wire)? else {
         return no_mysql();
@@ -58,7 +57,7 @@ fn talk(wire: &mut Wire) -> io::Result<Answer> {
 }
 
 /// One packet: its sequence number and payload; `None` for what cannot be one.
-fn receive(wire: &mut Wire) -> io::Result<Option<(u8, Vec<u8>)>> {
+fn receive(wire: &mut impl Read) -> io::Result<Option<(u8, Vec<u8>)>> {
     let mut head = [0; 4];
     wire.read_exact(&mut head)?;
     let length = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
@@ -70,7 +69,7 @@ fn receive(wire: &mut Wire) -> io::Result<Option<(u8, Vec<u8>)>> {
     Ok(Some((head[3], payload)))
 }
 
-fn send(wire: &mut Wire, sequence: u8, payload: &[u8]) -> io::Result<()> {
+fn send(wire: &mut impl Write, sequence: u8, payload: &[u8]) -> io::Result<()> {
     let length = u32::try_from(payload.len())
         .unwrap_or_default()
         .to_le_bytes();

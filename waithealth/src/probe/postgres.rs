@@ -4,10 +4,9 @@
 //! error codes: errcodes-appendix. A server that is starting up, shutting down or recovering says
 //! so with SQLSTATE 57P03; one that asks who we are takes clients.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 
 use crate::answer::Answer;
-use crate::wire::Wire;
 
 /// No message before the first query is longer; what is, is no PostgreSQL.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -18,11 +17,11 @@ const VERSION: i32 = 3 << 16;
 const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 /// Asks for a session that is never used.
-pub(super) fn speak(mut wire: Wire) -> Answer {
+pub(super) fn speak(mut wire: impl Read + Write) -> Answer {
     talk(&mut wire).unwrap_or_else(|error| Answer::from_io(&error))
 }
 
-fn talk(wire: &mut Wire) -> io::Result<Answer> {
+fn talk(wire: &mut (impl Read + Write)) -> io::Result<Answer> {
     wire.write_all(&start_up())?;
     for _ in 0..MESSAGES_MAX {
         let (kind, body) = match receive(wire)? {
@@ -32,7 +31,7 @@ fn talk(wire: &mut Wire) -> io::Result<Answer> {
         match kind {
             // AuthenticationOk: nobody asked, and the rest is still to come.
             b'R' if body.starts_with(&[0, 0, 0, 0]) => {}
-            b'R' => return goodbye(wire, Answer::healthy("asks for a login")),
+            b'R' if body.len() >= 4 => return goodbye(wire, Answer::healthy("asks for a login")),
             b'Z' => return goodbye(wire, Answer::healthy("ready")),
             b'E' => return Ok(judge(&body)),
             b'S' | b'K' | b'N' | b'v' => {}
@@ -54,7 +53,7 @@ fn start_up() -> Vec<u8> {
 }
 
 /// One message: its kind and body; `None` for what cannot be one.
-fn receive(wire: &mut Wire) -> io::Result<Option<(u8, Vec<u8>)>> {
+fn receive(wire: &mut impl Read) -> io::Result<Option<(u8, Vec<u8>)>> {
     let mut head = [0; 5];
     wire.read_exact(&mut head)?;
     let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
@@ -67,7 +66,7 @@ fn receive(wire: &mut Wire) -> io::Result<Option<(u8, Vec<u8>)>> {
 }
 
 /// Ends the session in order, or the server would log a lost connection.
-fn goodbye(wire: &mut Wire, answer: Answer) -> io::Result<Answer> {
+fn goodbye(wire: &mut impl Write, answer: Answer) -> io::Result<Answer> {
     // The verdict is in, whether or not the server still hears this.
     let _ = wire.write_all(&TERMINATE);
     Ok(answer)
@@ -81,12 +80,15 @@ fn judge(body: &[u8]) -> Answer {
         String::from_utf8_lossy(found.map_or(&[][..], |field| &field[1..])).into_owned()
     };
     let (code, message) = (field(b'C'), field(b'M'));
-    match code.get(..2) {
+    let is_sqlstate = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    if code.len() != 5 || !code.bytes().all(is_sqlstate) {
+        return Answer::unhealthy("no PostgreSQL");
+    }
+    match &code[..2] {
         // No resources, operator's intervention (57P03: cannot connect now), trouble of its own.
-        Some("53" | "57" | "58" | "XX") => Answer::unhealthy(message),
+        "53" | "57" | "58" | "XX" => Answer::unhealthy(message),
         // Anything else is about us: who we are, what we asked for.
-        Some(_) => Answer::healthy(format!("refuses our login: {message}")),
-        None => Answer::unhealthy("no PostgreSQL"),
+        _ => Answer::healthy(format!("refuses our login: {message}")),
     }
 }
 
@@ -95,6 +97,8 @@ mod tests {
     use super::*;
     use crate::answer::Health;
     use proptest::prelude::*;
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn errors_about_the_server_and_errors_about_us() {
@@ -111,7 +115,22 @@ mod tests {
             assert_eq!(answer.health, health, "{code}");
             assert!(answer.detail.ends_with("the message"), "{answer:?}");
         }
-        assert_eq!(judge(b"\0\0").health, Health::Unhealthy);
+        for body in [&b"\0\0"[..], b"C28\0\0", b"C28p01\0\0", b"C28P0\x94\0\0"] {
+            assert_eq!(judge(body).health, Health::Unhealthy, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_for_a_login_says_which() {
+        for (answer, health) in [
+            (&b"R\0\0\0\x08\0\0\0\x05"[..], Health::Healthy),
+            (b"R\0\0\0\x04", Health::Unhealthy),
+        ] {
+            let (mut server, wire) = UnixStream::pair().unwrap();
+            server.write_all(answer).unwrap();
+            server.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(speak(wire).health, health, "{answer:?}");
+        }
     }
 
     proptest! {

@@ -3,18 +3,18 @@
 //! Protocol: redis.io/docs/latest/develop/reference/protocol-spec (RESP). A server that still
 //! reads its data answers `-LOADING`; one that wants a password, `-NOAUTH`, takes clients.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 
 use crate::answer::Answer;
-use crate::wire::Wire;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// No reply to PING is longer.
-const LINE_MAX: usize = 1024;
+const LINE_MAX: u64 = 1024;
 
 /// Sends one PING.
-pub(super) fn speak(mut wire: Wire) -> Answer {
-    match talk(&mut wire) {
+pub(super) fn speak(mut wire: impl Read + Write) -> Answer {
+    let line = wire.write_all(PING).and_then(|()| first_line(&mut wire));
+    match line {
         Ok(Some(line)) => judge(&line),
         Ok(None) => Answer::unhealthy("no Redis"),
         Err(error) => Answer::from_io(&error),
@@ -22,20 +22,14 @@ pub(super) fn speak(mut wire: Wire) -> Answer {
 }
 
 /// The first line of the reply without its end; `None` when that does not come.
-fn talk(wire: &mut Wire) -> io::Result<Option<String>> {
-    wire.write_all(PING)?;
+fn first_line(wire: &mut impl Read) -> io::Result<Option<String>> {
     let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
-        let mut some = [0; 256];
-        match wire.read(&mut some)? {
-            0 if line.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
-            0 => return Ok(None),
-            _ if line.len() > LINE_MAX => return Ok(None),
-            amount => line.extend_from_slice(&some[..amount]),
-        }
+    BufReader::new(wire.take(LINE_MAX)).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    line.truncate(line.len() - 2);
-    Ok(String::from_utf8(line).ok())
+    let text = line.strip_suffix(b"\r\n").map(<[u8]>::to_vec);
+    Ok(text.and_then(|text| String::from_utf8(text).ok()))
 }
 
 fn judge(line: &str) -> Answer {
@@ -77,6 +71,25 @@ mod tests {
             ("", Health::Unhealthy),
         ] {
             assert_eq!(judge(line).health, health, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_line_counts_however_it_is_cut() {
+        let long = [b"-NOAUTH ", &[b'x'; LINE_MAX as usize][..], b"\r\n"].concat();
+        for (reply, line) in [
+            (&b"+PONG\r\n"[..], Some("+PONG")),
+            (b"+PONG\r\n-ERR\r\n", Some("+PONG")),
+            (b"+PONG\r\nx", Some("+PONG")),
+            (b"+PONG\n", None),
+            (b"+PONG", None),
+            (&long, None),
+        ] {
+            for cut in 0..reply.len() {
+                let (start, end) = reply.split_at(cut);
+                let found = first_line(&mut start.chain(end)).unwrap();
+                assert_eq!(found.as_deref(), line, "{reply:?} cut at {cut}");
+            }
         }
     }
 
