@@ -92,8 +92,25 @@ fn proportional(proc: &Proc, pid: i32) -> Option<u64> {
     let mut rollup = Vec::new();
     proc.read_into(&format!("{pid}/smaps_rollup"), &mut rollup)
         .ok()?;
-    let text = String::from_utf8_lossy(&rollup);
+    pss(&String::from_utf8_lossy(&rollup))
+}
+
+/// The bytes that its line `Pss:` says.
+pub(crate) fn pss(text: &str) -> Option<u64> {
     let kilobytes = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kilobytes = kilobytes.trim().strip_suffix(" kB")?;
-    Some(kilobytes.parse::<u64>().ok()? * 1024)
+    kilobytes.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_rollup() {
+        let rollup = |pss| format!("559000-7ffe [rollup]\nRss:    3456 kB\nPss:  {pss} kB\n");
+        assert_eq!(pss(&rollup(821_u64)), Some(821 << 10));
+        assert_eq!(pss(&rollup(u64::MAX)), None);
+        assert_eq!(pss("Rss:  1 kB\n"), None);
+    }
 }

@@ -35,7 +35,7 @@ impl OomKills {
     }
 }
 
-fn count(text: &str) -> Option<u64> {
+pub(crate) fn count(text: &str) -> Option<u64> {
     let number = text
         .lines()
         .find_map(|line| line.strip_prefix("oom_kill "))?;
@@ -46,7 +46,12 @@ fn count(text: &str) -> Option<u64> {
 /// not be there, and the top of the mount is our own cgroup.
 fn find() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().find_map(|line| {
+    candidates(&groups).find(|file| file.is_file())
+}
+
+/// Where it may be, the likeliest first.
+pub(crate) fn candidates(groups: &str) -> impl Iterator<Item = PathBuf> {
+    let files = groups.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
         let (mount, file) = match controllers {
@@ -56,10 +61,9 @@ fn find() -> Option<PathBuf> {
             }
             _ => return None,
         };
-        let candidates = [format!("{mount}{path}/{file}"), format!("{mount}/{file}")];
-        let mut files = candidates.into_iter().map(PathBuf::from);
-        files.find(|file| file.is_file())
-    })
+        Some([format!("{mount}{path}/{file}"), format!("{mount}/{file}")])
+    });
+    files.flatten().map(PathBuf::from)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(crate) fn words(bytes: u64) -> String {
     let unit = units.into_iter().find(|(shift, _)| bytes >> shift > 0);
     match unit {
         Some((shift, unit)) => {
-            let tenths = ((bytes >> (shift - 10)) * 10) >> 10;
+            let tenths = (u128::from(bytes) * 10) >> shift;
             format!("{}.{}{unit}", tenths / 10, tenths % 10)
         }
         None => bytes.to_string(),
@@ -47,6 +47,18 @@ pub(crate) fn words(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_size_reads_back(bytes: u64, near in "[0-9.]{0,8}[KMGTib]{0,3}") {
+            prop_assert_eq!(parse(&bytes.to_string()), Ok(bytes));
+            // Cut to a tenth of its unit.
+            let shown = parse(&words(bytes)).unwrap();
+            prop_assert!(shown <= bytes && bytes - shown <= shown / 10 + 1);
+            let _ = parse(&near);
+        }
+    }
 
     #[test]
     fn the_forms_of_a_size() {
@@ -83,5 +95,6 @@ mod tests {
         assert_eq!(words(999), "999");
         assert_eq!(words(1536), "1.5K");
         assert_eq!(words(537 << 20), "537.0M");
+        assert_eq!(words(1_153_536), "1.1M");
     }
 }
