@@ -186,7 +186,9 @@ impl<'de> Visitor<'de> for Step<'_> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut sequence: S) -> Result<Self::Value, S::Error> {
-        let Ok(index) = self.0.parse::<usize>() else {
+        // No sign and no zero in front of it (RFC 6901, 4).
+        let is_index = |index: &usize| index.to_string() == self.0;
+        let Some(index) = self.0.parse::<usize>().ok().filter(is_index) else {
             while sequence.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(None);
         };
@@ -254,6 +256,8 @@ mod tests {
             ("status.deeper", "no field status.deeper"),
             ("list.2", "no field list.2"),
             ("list.x", "no field list.x"),
+            ("list.00", "no field list.00"),
+            ("/list/+0", "no field /list/+0"),
         ] {
             assert_eq!(holds(field), Err(why.into()), "{field}");
         }

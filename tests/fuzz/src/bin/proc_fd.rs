@@ -2,22 +2,12 @@
 #![no_main]
 #![allow(dead_code)]
 
-#[path = "../../../../portfree/src/holders.rs"]
-mod holders;
-#[path = "../../../../portfree/src/netlink.rs"]
-mod netlink;
-#[path = "../../../../portfree/src/ports.rs"]
-mod ports;
-#[path = "../../../../portfree/src/procnet.rs"]
-mod procnet;
-#[path = "../../../../portfree/src/prove.rs"]
-mod prove;
-#[path = "../../../../portfree/src/sockets.rs"]
-mod sockets;
+#[path = "../../../../portfree/src/descriptors.rs"]
+mod descriptors;
 #[path = "../../../../portfree/src/sys.rs"]
 mod sys;
 
-use holders::{inode_of, names_in};
+use descriptors::{inode_of, names_in};
 use libfuzzer_sys::fuzz_target;
 
 /// `struct linux_dirent64` before the name.
