@@ -5,6 +5,7 @@ mod databases;
 mod docker;
 mod http;
 mod kit;
+mod no_tls;
 mod outcome;
 mod targets;
 mod tls;
