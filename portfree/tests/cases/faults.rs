@@ -12,6 +12,9 @@ fn what_fails_before_the_first_signal_is_125_and_what_fails_after_it_is_1() {
         ("getdents64", "ENOMEM", 125),
         ("pidfd_open", "ENOSYS", 125),
         ("socket", "EMFILE", 1),
+        // Without netlink /proc/net answers.
+        ("sendto", "EPERM", 0),
+        ("recvfrom", "ENOBUFS", 0),
     ] {
         for nth in 1.. {
             let server = serve("ignore(signal.SIGTERM)\ns = listener()");
