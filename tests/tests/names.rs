@@ -27,6 +27,11 @@ fn a_host_is_found_by_its_name_even_one_that_gets_its_name_late() {
             .run()
             .expect_code(0);
     }
+    let refused = format!("early.test:{}", free_port());
+    let ran = Tool::named("waithealth")
+        .args(["-t", "0.3", &refused])
+        .run();
+    assert_eq!(ran.expect_code(124).records()[0][4], "refused");
     let late = format!("late.test:{port}");
     let ran = Tool::named("waithealth")
         .args(["--once", &late])

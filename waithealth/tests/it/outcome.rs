@@ -338,3 +338,9 @@ fn what_cannot_be_watched_or_begun_is_125() {
         .expect_code(125)
         .expect_words("waithealth: cannot start a thread: ");
 }
+
+#[test]
+fn a_command_without_a_shell_is_unhealthy() {
+    let ran = waithealth(["--once", "exec:true"]).env("PATH", "/no").run();
+    assert_eq!(ran.expect_code(1).records()[0][4], "no sh to run it");
+}
