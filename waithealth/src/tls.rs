@@ -1,25 +1,19 @@
 //! TLS by rustls: the system's roots, `--cacert`, `--insecure`.
 
+mod trust;
+
 use std::io::{self, Read, Write};
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, KeyProvider, ring, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::crypto::{CryptoProvider, KeyProvider, ring};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::sign::SigningKey;
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme, StreamOwned,
-};
+use rustls::{CertificateError, ClientConfig, ClientConnection, Error, StreamOwned};
 
 use crate::answer::Answer;
 use crate::request::Request;
 use crate::wire::Wire;
+use trust::{Trust, is_own_authority};
 
 /// Whom we trust, and the TLS set-up made from it at the first handshake.
 #[derive(Debug)]
@@ -28,41 +22,14 @@ pub(crate) struct Tls {
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
-#[derive(Debug)]
-enum Trust {
-    System,
-    Only(Vec<CertificateDer<'static>>),
-    Anybody,
-}
-
 impl Tls {
     /// Reads `--cacert`, if there is one.
     ///
     /// # Errors
     /// It cannot be read, or holds no certificate.
     pub(crate) fn new(request: &Request) -> Result<Self, String> {
-        let trust = match &request.cacert {
-            _ if request.insecure => Trust::Anybody,
-            None => Trust::System,
-            Some(path) => {
-                let shown = path.display();
-                let pem = std::fs::read(path).map_err(|error| {
-                    format!("--cacert {shown}: {}", treekill::exec::os_words(&error))
-                })?;
-                let certificates: Result<Vec<_>, _> =
-                    CertificateDer::pem_slice_iter(&pem).collect();
-                match certificates {
-                    Ok(certificates) if !certificates.is_empty() => Trust::Only(certificates),
-                    _ => {
-                        return Err(format!(
-                            "--cacert {shown}: no certificate in it (PEM is wanted)"
-                        ));
-                    }
-                }
-            }
-        };
         Ok(Self {
-            trust,
+            trust: Trust::new(request)?,
             config: OnceLock::new(),
         })
     }
@@ -89,17 +56,7 @@ fn configure(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
         key_provider: &NoKeys,
         ..ring::default_provider()
     });
-    let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Anybody => Arc::new(Anybody(Arc::clone(&provider))),
-        Trust::System => {
-            let system = rustls_native_certs::load_native_certs();
-            usual(system.certs, &provider)?
-        }
-        Trust::Only(certificates) => Arc::new(Only {
-            usual: usual(certificates.clone(), &provider)?,
-            certificates: certificates.clone(),
-        }),
-    };
+    let verifier = trust.verifier(&provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS: {error}"))?;
@@ -117,133 +74,6 @@ struct NoKeys;
 impl KeyProvider for NoKeys {
     fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
         Err(Error::General("no keys here".into()))
-    }
-}
-
-fn usual(
-    certificates: Vec<CertificateDer<'static>>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates);
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|_| "certificate: no roots to trust here (--cacert FILE names some)".to_owned())
-}
-
-/// Trusts what the given certificates sign, and those certificates themselves: what
-/// `openssl req -x509` makes is its own authority, and no other verifier takes such a one from a
-/// server.
-#[derive(Debug)]
-struct Only {
-    usual: Arc<WebPkiServerVerifier>,
-    certificates: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Only {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verdict = self
-            .usual
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        match &verdict {
-            // The dates have been checked before either of these is said.
-            Err(Error::InvalidCertificate(why))
-                if (is_own_authority(why) || *why == CertificateError::UnknownIssuer)
-                    && self.certificates.contains(end_entity) =>
-            {
-                let parsed = ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&parsed, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            _ => verdict,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
-}
-
-fn is_own_authority(error: &CertificateError) -> bool {
-    match error {
-        CertificateError::Other(other) => {
-            other.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
-        }
-        _ => false,
-    }
-}
-
-/// `--insecure`: any certificate will do, as long as the server has its key.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
