@@ -11,12 +11,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{
-    SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, SigmaskHow, Signal as Named,
-    sigaction, sigprocmask,
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal as Named, sigaction, sigprocmask,
 };
 use nix::sys::time::TimeSpec;
-use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
-use nix::time::ClockId;
 
 /// Forks (fork(2)); `None` in the child, its PID in the parent.
 ///
@@ -221,10 +218,9 @@ pub(crate) fn reap(child: i32) {
     {}
 }
 
-/// A timer that interrupts system calls that block (timer_create(2)), and the signal state from
-/// before it.
+/// A timer that interrupts system calls that block, and the signal state from before it.
 pub(crate) struct Alarm {
-    timer: Timer,
+    timer: KernelTimer,
     action: SigAction,
     mask: SigSet,
 }
@@ -249,16 +245,7 @@ impl Alarm {
         let (mut set, mut mask) = (SigSet::empty(), SigSet::empty());
         set.add(Named::SIGVTALRM);
         sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), Some(&mut mask))?;
-        let event = SigEvent::new(SigevNotify::SigevSignal {
-            signal: Named::SIGVTALRM,
-            si_value: 0,
-        });
-        let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, event)?;
-        let length = length.max(Duration::from_nanos(1)).min(LONGEST_TIMER);
-        timer.set(
-            Expiration::IntervalDelayed(length.into(), AGAIN.into()),
-            TimerSetTimeFlags::empty(),
-        )?;
+        let timer = KernelTimer::start(length.max(Duration::from_nanos(1)).min(LONGEST_TIMER))?;
         Ok(Self {
             timer,
             action,
@@ -271,7 +258,7 @@ impl Alarm {
     /// # Errors
     /// As sigaction(2).
     pub(crate) fn stop(self) -> io::Result<()> {
-        drop(self.timer);
+        self.timer.stop();
         // SAFETY: this program has no other handler for this signal, so the old action is none.
         unsafe { sigaction(Named::SIGVTALRM, &self.action) }?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None)?;
@@ -281,6 +268,54 @@ impl Alarm {
 
 /// What a timer can count; whoever waits longer looks at the clock again.
 const LONGEST_TIMER: Duration = Duration::from_secs(86_400);
+
+/// A timer of timer_create(2), asked of the kernel itself: the C library's own would bring its
+/// threads, and with them its resolver, into a static build (a tenth of the program).
+struct KernelTimer(libc::c_int);
+
+impl KernelTimer {
+    /// Sends SIGVTALRM after `length`, and then every [`AGAIN`].
+    fn start(length: Duration) -> Result<Self, Errno> {
+        let times = libc::itimerspec {
+            it_value: *TimeSpec::from(length).as_ref(),
+            it_interval: *TimeSpec::from(AGAIN).as_ref(),
+        };
+        let mut timer = Self(0);
+        // SAFETY: zeroed is a valid `sigevent`; it, the number and the times live through the
+        // calls, and have the kernel's layout.
+        unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_SIGNAL;
+            event.sigev_signo = libc::SIGVTALRM;
+            let clock = libc::CLOCK_MONOTONIC;
+            let made = libc::syscall(
+                libc::SYS_timer_create,
+                clock,
+                &raw const event,
+                &raw mut timer.0,
+            );
+            Errno::result(made)?;
+            let unwanted = std::ptr::null_mut::<libc::itimerspec>();
+            let set = libc::syscall(
+                libc::SYS_timer_settime,
+                timer.0,
+                0,
+                &raw const times,
+                unwanted,
+            );
+            Errno::result(set)?;
+        }
+        Ok(timer)
+    }
+
+    /// Ends it.
+    fn stop(self) {
+        // SAFETY: takes one integer.
+        unsafe {
+            libc::syscall(libc::SYS_timer_delete, self.0);
+        }
+    }
+}
 
 /// Makes a pipe, both ends closed on exec.
 ///
