@@ -1,7 +1,8 @@
-//! Makes the static release build small: waithealth is copied into images that hold nothing else.
+//! Build script of pidlock and waithealth: makes their static release build small. One waits beside
+//! its COMMAND for long, the other is copied into images that hold nothing else.
 
 fn main() {
-    println!("cargo::rerun-if-changed=no-unwind.ld");
+    println!("cargo::rerun-if-changed=../scripts/link/static.ld");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let features = variable("CARGO_CFG_TARGET_FEATURE");
     let is_static = features.split(',').any(|feature| feature == "crt-static");
@@ -13,8 +14,8 @@ fn main() {
     }
     let link = |options: &str| println!("cargo::rustc-link-arg-bins=-Wl,{options}");
     // The tables for unwinding are a twelfth of the file.
-    let folder = variable("CARGO_MANIFEST_DIR");
-    link(&format!("--no-eh-frame-hdr,-T,{folder}/no-unwind.ld"));
+    let script = variable("CARGO_MANIFEST_DIR") + "/../scripts/link/static.ld";
+    link(&format!("--no-eh-frame-hdr,-T,{script}"));
     // Cargo forgets the profile's `strip` for a package with an `opt-level` of its own.
     link("--strip-all");
 }
