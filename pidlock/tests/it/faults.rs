@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use testkit::{faults, in_namespace, needs};
+use nix::sys::signal::Signal;
+use testkit::{Running, Tool, faults, in_namespace, needs, process, wait_until};
 
-use crate::world::World;
+use crate::world::{World, send};
 
 /// Starts a COMMAND while this system call fails from its first, second, … time on.
 fn start_while_failing(option: &str, call: &str, error: &str) {
@@ -52,4 +53,33 @@ fn what_fails_before_command_runs_is_125_and_blocks_no_later_start() {
             start_while_failing(option, call, error);
         }
     }
+}
+
+#[test]
+fn a_child_whose_keeper_was_killed_runs_nothing_under_a_file_that_others_removed() {
+    in_namespace!();
+    needs!("strace");
+    let world = World::new();
+    // The child is stopped between its fork and its lock: setsid(2) is its own alone.
+    let strace = Tool::named("strace").args(["-f", "-qq", "-o", "/dev/null"]);
+    let strace = strace.args(["-e", "trace=setsid", "-e", "inject=setsid:signal=STOP"]);
+    let command = ["-d", "-F", "run.pid", "touch", "ran"];
+    let mut traced = Running::start(world.pidlock(command).run_by(strace));
+    let mut child = None;
+    wait_until("the child is stopped in its session", || {
+        let of_child = |seen: &process::Seen| {
+            seen.session == seen.pid && seen.state == 't' && seen.cmdline.ends_with("touch ran")
+        };
+        child = process::all().into_iter().find(of_child);
+        child.is_some()
+    });
+    let child = child.unwrap();
+    send(child.ppid, Signal::SIGKILL);
+    wait_until("the keeper is gone", || process::gone(child.ppid));
+    // Another one comes and goes, and FILE with it.
+    world.pidlock(["run.pid", "true"]).run().expect_code(0);
+    assert!(!world.file().exists());
+    send(child.pid, Signal::SIGCONT);
+    traced.wait();
+    assert!(!world.path("ran").exists(), "COMMAND ran without a lock");
 }
