@@ -74,7 +74,7 @@ fi
 tools=${TOOLS_DIR:-$("$here/build.sh")}
 # Installed like their peers: a file that the linker has just written lies in the page cache in
 # small pieces, which makes a start a tenth slower.
-install -D -t "$BENCH/bin" -- "$tools"/{portfree,pidlock,treekill,waithealth,procwatch}
+install -D -t "$BENCH/bin" -- "$tools"/{portfree,pidlock,treekill,waithealth,procwatch,bench-crasher}
 export PATH=$BENCH/bin:$PATH
 
 unshare --pid --fork --kill-child --mount-proc --net -- \
