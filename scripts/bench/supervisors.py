@@ -82,6 +82,8 @@ WAYS = [
         "daemon -r",
         lambda _, command: [
             "daemon",
+            # It would refuse a program under /tmp.
+            "--unsafe",
             "--foreground",
             "--respawn",
             "--attempts=100",
