@@ -107,13 +107,16 @@ fn uvicorn_that_reloads() {
     let _ = service.start().expect_code(0);
     // A change of the source: the reloader ends its worker and starts another.
     let old = service.workers();
+    // uvicorn answers before it looks at its files for the first time: what is written until then
+    // is no change to it.
     let changed = service.text("app.py").replace("\"ok\"", "\"changed\"");
-    assert!(fs::write(service.file("app.py"), changed).is_ok());
     let url = format!("http://127.0.0.1:{}/health", service.port);
-    let ran = Tool::named("waithealth")
-        .args(["--field", "status=changed", &url])
-        .run();
-    let _ = ran.expect_code(0);
+    wait_until("the change is served", || {
+        let written = fs::write(service.file("app.py"), &changed);
+        assert!(written.is_ok(), "{written:?}");
+        let served = Tool::named("waithealth").args(["-t", "5", "--field", "status=changed"]);
+        served.arg(&url).run().code() == Some(0)
+    });
     assert!(
         old.iter().all(|worker| process::gone(worker.pid)),
         "{old:?}"
