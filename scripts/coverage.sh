@@ -81,7 +81,6 @@ cargo test --quiet --locked --workspace --no-run "${@:1:$#-1}"
 (umask 0 && for tool in "${TOOLS[@]}"; do "$CARGO_TARGET_DIR/debug/$tool" --version; done) >/dev/null
 
 skips=("${SKIPPED[@]/#/--skip=}")
-[[ " $* " == *" -- "* ]] || set -- "$@" --
 code=0
 cargo test --locked --workspace --no-fail-fast "$@" "${skips[@]}" </dev/null || code=$?
 
